@@ -1,0 +1,121 @@
+
+# make             the module for Debian's nginx: build/ngx_http_confluence_module.so
+# make install     puts it where Debian's nginx looks (DESTDIR is honoured)
+# make check       check-style and check-layers
+# make clean
+#
+# SANITIZE=address,undefined   builds below build/sanitize/ with these
+# NGINX_SRC=dir                the tree that Debian's nginx-dev installs
+
+SANITIZE  =
+BUILD     = build$(if $(SANITIZE),/sanitize)
+NGINX_SRC = /usr/share/nginx/src
+DESTDIR   =
+MODULEDIR = /usr/lib/nginx/modules
+SHAREDIR  = /usr/share/nginx/modules-available
+
+ifeq ($(SANITIZE),)
+OPT       = -g -O2 -D_FORTIFY_SOURCE=2 -fstack-protector-strong
+else
+OPT       = -g -O1 -fno-omit-frame-pointer -fsanitize=$(SANITIZE)
+endif
+
+TORRENT   = $(shell pkg-config --cflags libtorrent-rasterbar)
+COMMON    = $(OPT) -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 \
+            -Wall -Wextra -Werror -fPIC -pthread -I. $(CPPFLAGS)
+ENGINE_CC = $(CC) -std=c11 $(COMMON) -fvisibility=hidden $(CFLAGS)
+SHIM_CXX  = $(CXX) -std=c++17 $(COMMON) $(TORRENT) $(CXXFLAGS)
+
+ENGINE    = $(sort $(wildcard engine/*.c))
+SHIM      = $(sort $(wildcard shim/*.cpp))
+HTTP      = $(sort $(wildcard ngx_http_confluence_module/*.[ch]))
+OBJS      = $(ENGINE:%.c=$(BUILD)/%.o) $(SHIM:%.cpp=$(BUILD)/%.o)
+
+ROOT     := $(CURDIR)
+LIB       = $(BUILD)/libconfluence.a
+NAME      = ngx_http_confluence_module.so
+MODULE    = $(BUILD)/$(NAME)
+NGINX     = $(BUILD)/nginx
+
+
+all: $(MODULE)
+
+lib: $(LIB)
+
+
+# The engine and the shim.
+
+$(LIB): $(OBJS) $(BUILD)/lib.list
+	rm -f $@
+	$(AR) rcs $@ $(OBJS)
+
+$(BUILD)/engine/%.o: engine/%.c $(BUILD)/flags.list
+	@mkdir -p $(@D)
+	$(ENGINE_CC) -MMD -MP -c -o $@ $<
+
+$(BUILD)/shim/%.o: shim/%.cpp $(BUILD)/flags.list
+	@mkdir -p $(@D)
+	$(SHIM_CXX) -MMD -MP -c -o $@ $<
+
+-include $(OBJS:.o=.d)
+
+
+# The module: nginx's own build, in a copy of its tree.  It is configured anew
+# only when a source file came or went, or the build itself has changed.
+
+$(MODULE): $(LIB) $(NGINX)/configured FORCE
+	$(MAKE) -C $(NGINX) -f objs/Makefile modules
+	@cmp -s $(NGINX)/objs/$(NAME) $@ || cp -p $(NGINX)/objs/$(NAME) $@
+
+$(NGINX)/configured: config config.make $(BUILD)/http.list $(BUILD)/flags.list
+	@test -f $(NGINX_SRC)/conf_flags || { \
+	    echo "$(NGINX_SRC): no nginx sources, install nginx-dev" >&2; \
+	    exit 1; }
+	rm -rf $(NGINX)
+	cp -R $(NGINX_SRC) $(NGINX)
+	cd $(NGINX) && . ./conf_flags && \
+	    CONFLUENCE_LIB=$(abspath $(LIB)) ./configure \
+	    "$${NGX_CONF_FLAGS[@]}" \
+	    --with-cc-opt='$(OPT) -fPIC $(CPPFLAGS) $(CFLAGS)' \
+	    --with-ld-opt='-Wl,-z,relro -Wl,-z,now -fPIC $(LDFLAGS)' \
+	    --add-dynamic-module=$(ROOT) > configure.log 2>&1 || \
+	    { tail -20 configure.log >&2; exit 1; }
+	touch $@
+
+$(NGINX)/configured: SHELL = /bin/bash
+
+
+# Lists whose time changes only when their content does.
+
+$(BUILD)/lib.list: LIST = $(OBJS)
+$(BUILD)/http.list: LIST = $(HTTP)
+$(BUILD)/flags.list: LIST = $(ENGINE_CC) $(SHIM_CXX) $(LDFLAGS) $(NGINX_SRC)
+
+$(BUILD)/%.list: FORCE
+	@mkdir -p $(@D)
+	@echo '$(LIST)' | cmp -s - $@ || echo '$(LIST)' > $@
+
+
+install: $(MODULE)
+	install -d $(DESTDIR)$(MODULEDIR) $(DESTDIR)$(SHAREDIR)
+	install -m 644 $(MODULE) $(DESTDIR)$(MODULEDIR)/$(NAME)
+	install -m 644 conf/mod-http-confluence.conf \
+	    $(DESTDIR)$(SHAREDIR)/mod-http-confluence.conf
+
+check: check-style check-layers
+
+check-style:
+	tools/ngx-style-check.pl \
+	    $(wildcard ngx_http_confluence_module/*.[ch] engine/*.[ch])
+	@if command -v clang-format > /dev/null && test -f shim/.clang-format; \
+	then clang-format --dry-run -Werror $(wildcard shim/*.cpp shim/*.hpp); fi
+
+check-layers:
+	tools/check-layers
+
+clean:
+	rm -rf build
+
+FORCE:
+
+.PHONY: all lib install check check-style check-layers clean FORCE
