@@ -65,7 +65,8 @@ $(BUILD)/shim/%.o: shim/%.cpp $(BUILD)/flags.list
 
 $(MODULE): $(LIB) $(NGINX)/configured FORCE
 	$(MAKE) -C $(NGINX) -f objs/Makefile modules
-	@cmp -s $(NGINX)/objs/$(NAME) $@ || cp -p $(NGINX)/objs/$(NAME) $@
+	@cmp -s $(NGINX)/objs/$(NAME) $@ || { \
+	    cp -p $(NGINX)/objs/$(NAME) $@.new && mv -f $@.new $@; }
 
 $(NGINX)/configured: config config.make $(BUILD)/http.list $(BUILD)/flags.list
 	@test -f $(NGINX_SRC)/conf_flags || { \
