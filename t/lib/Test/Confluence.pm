@@ -1,0 +1,699 @@
+package Test::Confluence;
+
+# What tests of confluence need beside Test::Nginx: content, torrents, seeders
+# of several kinds, a tracker, and clients.  All of it on the loopback; every
+# process is stopped, by its id, when the object goes.
+#
+#	my $t = Test::Nginx->new();
+#	my $c = Test::Confluence->new($t);
+#
+#	my $torrent = $c->torrent('a.bin', size => 1000000);
+#	my $seed = $c->seed_libtorrent($torrent);
+#
+#	http_get($c->url($torrent, path => 'a.bin', peers => [ $seed ]));
+
+use warnings;
+use strict;
+
+use Cwd qw/ abs_path /;
+use Digest::SHA qw/ sha1 sha1_hex sha256_hex sha512 /;
+use File::Basename qw/ dirname /;
+use File::Path qw/ mkpath rmtree /;
+use File::Temp qw/ tempdir /;
+use IO::Socket::INET;
+use Scalar::Util qw/ weaken /;
+use Test::Confluence::Process;
+use Test::More qw//;
+use Test::Nginx qw/ port /;
+use Time::HiRes qw/ sleep time /;
+
+my $tools = dirname(abs_path(__FILE__)) . '/../../tools';
+
+my @instances;
+my $address = 1;
+
+sub new {
+	my ($class, $t) = @_;
+
+	my $self = bless {
+		pid => $$,
+		t => $t,
+		dir => $t->testdir(),
+		processes => [],
+		torrents => 0,
+	}, $class;
+
+	weaken($self->{t});
+
+	push @instances, $self;
+	weaken($instances[-1]);
+
+	return $self;
+}
+
+sub DESTROY {
+	my ($self) = @_;
+
+	$self->stop_all();
+}
+
+END {
+	local $?;
+	$_->stop_all() for grep { defined } @instances;
+}
+
+sub stop_all {
+	my ($self) = @_;
+
+	return if $self->{pid} != $$;
+
+	local $?;
+
+	my @processes = splice @{ $self->{processes} };
+
+	kill 'TERM', $_->{pid} for @processes;
+	$_->stop() for @processes;
+}
+
+# The test is skipped unless all these programs and modules are there.
+
+sub has {
+	my ($self, @names) = @_;
+
+	for my $name (@names) {
+		if ($name eq 'libtorrent') {
+			system('python3 -c "import libtorrent" 2>/dev/null')
+				== 0 or Test::More::plan(skip_all =>
+					'no python3-libtorrent');
+			next;
+		}
+
+		$self->{t}->has_daemon($name);
+	}
+
+	return $self;
+}
+
+# A port that is free for TCP and UDP, on any loopback address; below those
+# that the kernel gives to clients.
+
+sub free_port {
+	for (1 .. 200) {
+		my $port = 10000 + int(rand(20000));
+
+		my @sockets = grep { defined } map {
+			IO::Socket::INET->new(Proto => $_,
+				LocalAddr => "0.0.0.0:$port",
+				$_ eq 'tcp' ? (Listen => 1) : ())
+		} qw/ tcp udp /;
+
+		return $port if @sockets == 2;
+	}
+
+	die "Can't find a free port\n";
+}
+
+# Each peer gets an address of its own in 127.0.0.0/8, as in real life.
+
+sub free_address {
+	$address++;
+
+	return sprintf('127.%d.%d.%d:%d', 1 + $$ % 250, $$ / 250 % 250,
+		$address, free_port());
+}
+
+# The directives that tests have at the http level.  Options are directives
+# without "confluence_"; undef removes one of these.
+
+sub conf {
+	my ($self, %o) = @_;
+
+	$self->{listen} ||= '127.0.0.1:' . free_port();
+
+	my %conf = (
+		cache_path => "$self->{dir}/cache",
+		listen => $self->{listen},
+		dht => 'off',
+		lsd => 'off',
+		utp => 'off',
+		%o,
+	);
+
+	mkpath("$self->{dir}/cache");
+
+	return join '', map { "    confluence_$_ $conf{$_};\n" }
+		grep { defined $conf{$_} } sort keys %conf;
+}
+
+# Content: len bytes that depend on the seed alone.
+
+sub bytes {
+	my ($self, $len, $seed) = @_;
+
+	$seed = 0 unless defined $seed;
+
+	my $block = join '', map { sha512("$seed:$_") } 0 .. 1023;
+	my $out = '';
+
+	for (my $n = 0; length($out) < $len; $n++) {
+		$out .= $block ^ (sha512("$seed/$n") x 1024);
+	}
+
+	return substr($out, 0, $len);
+}
+
+# Integers are given as references: { length => \100 }.
+
+sub bencode {
+	my ($x) = @_;
+
+	return 'i' . $$x . 'e' if ref $x eq 'SCALAR' || ref $x eq 'REF';
+	return 'l' . join('', map { bencode($_) } @$x) . 'e'
+		if ref $x eq 'ARRAY';
+	return 'd' . join('', map { bencode("$_") . bencode($x->{$_}) }
+		sort keys %$x) . 'e' if ref $x eq 'HASH';
+
+	return length($x) . ':' . $x;
+}
+
+# Makes a torrent and its files.
+#
+# name: of the torrent; may contain any bytes but "/" and zero
+# size, content: of a single-file torrent
+# files: [ path, size | \content ]...: of a multi-file torrent
+# seed: of the generated content
+# piece: its length, 16384 by default
+# kind: "v1" by default, "v2" or "hybrid"
+# trackers, webseeds: lists of URLs
+# private: BEP 27
+# info, meta: hashes of more keys of the info and of the torrent
+#
+# Returns { ih, v2, info, file (the .torrent), dir (holds the files), name,
+# data (path => content), whole, paths, piece, pieces }.
+
+sub torrent {
+	my ($self, $name, %o) = @_;
+
+	my $torrent = {
+		name => $name,
+		piece => $o{piece} || 16384,
+		dir => "$self->{dir}/data" . ++$self->{torrents},
+		file => "$self->{dir}/$self->{torrents}.torrent",
+		data => {},
+		paths => [],
+	};
+
+	if ($o{files}) {
+		$torrent->{multi} = 1;
+		$self->add_file($torrent, $_->[0], $_->[1], $o{seed})
+			for @{ $o{files} };
+
+	} else {
+		$self->add_file($torrent, $name,
+			defined $o{content} ? \$o{content} : $o{size}, $o{seed});
+	}
+
+	$torrent->{whole} = join '', @{ $torrent->{data} }{
+		@{ $torrent->{paths} } };
+
+	write_files($torrent);
+
+	if ($o{kind} && $o{kind} ne 'v1') {
+		make_by_library($torrent, %o);
+
+	} else {
+		make_v1($torrent, %o);
+	}
+
+	$torrent->{pieces} = int((length($torrent->{whole})
+		+ $torrent->{piece} - 1) / $torrent->{piece});
+
+	return $torrent;
+}
+
+sub add_file {
+	my ($self, $torrent, $path, $content, $seed) = @_;
+
+	$seed = ($seed || 0) . ":$path";
+
+	push @{ $torrent->{paths} }, $path;
+	$torrent->{data}{$path} = ref $content ? $$content
+		: $self->bytes($content, $seed);
+}
+
+sub write_files {
+	my ($torrent) = @_;
+
+	for my $path (@{ $torrent->{paths} }) {
+		my $file = "$torrent->{dir}/"
+			. ($torrent->{multi} ? "$torrent->{name}/" : '') . $path;
+
+		mkpath(dirname($file));
+		spew($file, $torrent->{data}{$path});
+	}
+}
+
+sub spew {
+	my ($file, $content) = @_;
+
+	open my $fh, '>', $file or die "Can't create $file: $!\n";
+	binmode $fh;
+	print $fh $content;
+	close $fh or die "Can't write $file: $!\n";
+}
+
+sub slurp {
+	my ($file) = @_;
+
+	open my $fh, '<', $file or die "Can't open $file: $!\n";
+	binmode $fh;
+	local $/;
+
+	my $content = <$fh>;
+
+	return defined $content ? $content : '';
+}
+
+sub make_v1 {
+	my ($torrent, %o) = @_;
+
+	my %info = (
+		name => $torrent->{name},
+		'piece length' => \$torrent->{piece},
+		pieces => join('', map { sha1($_) }
+			unpack("(a$torrent->{piece})*", $torrent->{whole})),
+	);
+
+	if ($torrent->{multi}) {
+		$info{files} = [ map { {
+			length => \length($torrent->{data}{$_}),
+			path => [ split m{/}, $_ ],
+		} } @{ $torrent->{paths} } ];
+
+	} else {
+		$info{length} = \length($torrent->{whole});
+	}
+
+	$info{private} = \1 if $o{private};
+
+	$torrent->{info} = bencode({ %info, %{ $o{info} || {} } });
+	$torrent->{ih} = sha1_hex($torrent->{info});
+
+	my %meta = %{ $o{meta} || {} };
+
+	$meta{announce} = $o{trackers}[0] if $o{trackers};
+	$meta{'announce-list'} = [ map { [ $_ ] } @{ $o{trackers} } ]
+		if $o{trackers};
+	$meta{'url-list'} = $o{webseeds} if $o{webseeds};
+
+	# the info is kept verbatim, thus the place by hand: "info" sorts here
+	my $head = substr(bencode({ map { $_ => $meta{$_} }
+		grep { $_ lt 'info' } keys %meta }), 0, -1);
+	my $tail = substr(bencode({ map { $_ => $meta{$_} }
+		grep { $_ gt 'info' } keys %meta }), 1);
+
+	$torrent->{bytes} = "${head}4:info$torrent->{info}$tail";
+
+	spew($torrent->{file}, $torrent->{bytes});
+}
+
+sub make_by_library {
+	my ($torrent, %o) = @_;
+
+	my @command = ("$tools/mk_torrent.py", $torrent->{file},
+		"$torrent->{dir}/$torrent->{name}", $o{kind}, $torrent->{piece},
+		(map { ('--tracker', $_) } @{ $o{trackers} || [] }),
+		(map { ('--webseed', $_) } @{ $o{webseeds} || [] }),
+		$o{private} ? '--private' : ());
+
+	open my $fh, '-|', @command or die "Can't run $command[0]: $!\n";
+	my @lines = <$fh>;
+	close $fh or die "$command[0] failed\n";
+
+	for (@lines) {
+		$torrent->{$1} = $2 if /^(v\d) ([0-9a-f]+)/;
+	}
+
+	$torrent->{ih} = $torrent->{v1} || substr($torrent->{v2}, 0, 40);
+	$torrent->{bytes} = slurp($torrent->{file});
+}
+
+# A magnet link.  peers: addresses or seeders; trackers, webseeds: URLs.
+
+sub magnet {
+	my ($self, $torrent, %o) = @_;
+
+	my @topics = grep { defined }
+		($torrent->{v1} || !$torrent->{v2}
+			? 'xt=urn:btih:' . ($torrent->{v1} || $torrent->{ih})
+			: undef,
+		$torrent->{v2} ? "xt=urn:btmh:1220$torrent->{v2}" : undef);
+
+	return 'magnet:?' . join('&', @topics,
+		(map { 'x.pe=' . peer_address($_) } @{ $o{peers} || [] }),
+		(map { 'tr=' . escape($_) } @{ $o{trackers} || [] }),
+		(map { 'ws=' . escape($_) } @{ $o{webseeds} || [] }));
+}
+
+sub peer_address {
+	my ($peer) = @_;
+
+	return ref $peer ? $peer->{address} : $peer;
+}
+
+# The URL of a route for a torrent; by magnet if there is anything to tell,
+# else by infohash.  path, filename, nowait: parameters of the query.
+
+sub url {
+	my ($self, $torrent, %o) = @_;
+
+	my $route = $o{route} || '/data';
+	my $by = $o{peers} || $o{trackers} || $o{webseeds}
+		? 'magnet=' . escape($self->magnet($torrent, %o))
+		: "ih=$torrent->{ih}";
+
+	return "$route?$by" . join('', map { "&$_=" . escape($o{$_}) }
+		grep { defined $o{$_} } qw/ path filename nowait /);
+}
+
+sub escape {
+	my ($s) = @_;
+
+	$s =~ s/([^A-Za-z0-9._~-])/sprintf('%%%02X', ord($1))/ge;
+
+	return $s;
+}
+
+# Seeders.  Each returns a process with its address; the torrents it is given
+# are seeded when the function returns.
+
+sub seed_libtorrent {
+	my ($self, $torrents, %o) = @_;
+
+	my $address = $o{address} || free_address();
+
+	my $process = $self->spawn([ "$tools/lt_seed.py",
+		(map { ($_->{file}, $_->{dir}) } list($torrents)),
+		'--listen', $address,
+		$o{rate} ? ('--rate', $o{rate}) : (),
+		$o{utp} ? '--utp' : (), $o{lsd} ? '--lsd' : (),
+		map { ('--set', $_) } @{ $o{set} || [] } ]);
+
+	$process->{address} = $address;
+	$process->wait_line(qr/^READY/, 20);
+
+	return $process;
+}
+
+# A peer that does as it is told; see t/tools/peer.py.
+
+sub seed_scripted {
+	my ($self, $torrent, %o) = @_;
+
+	my $address = $o{address} || free_address();
+
+	my $process = $self->spawn([ "$tools/peer.py", $torrent->{file},
+		$torrent->{dir}, '--listen', $address,
+		'--mode', $o{mode} || 'good',
+		defined $o{have} ? ('--have', $o{have}) : () ]);
+
+	$process->{address} = $address;
+	$process->wait_line(qr/^READY/, 20);
+
+	return $process;
+}
+
+sub seed_aria2 {
+	my ($self, $torrents, %o) = @_;
+
+	my @torrents = list($torrents);
+	my $address = $o{address} || free_address();
+	my ($host, $port) = split /:/, $address;
+
+	my $process = $self->spawn([ 'aria2c', '--no-conf',
+		"--interface=$host", "--listen-port=$port", '--enable-dht=false',
+		'--enable-dht6=false', '--bt-enable-lpd=false',
+		'--seed-ratio=0.0', '--check-integrity=true',
+		'--summary-interval=0', '--console-log-level=notice',
+		"--dir=$torrents[0]{dir}", map { $_->{file} } @torrents ]);
+
+	$process->{address} = $address;
+	wait_port($address);
+	$process->wait_line(qr/Seeding is|Download complete|Verification fin/i, 20)
+		for @torrents;
+
+	return $process;
+}
+
+sub seed_transmission {
+	my ($self, $torrents, %o) = @_;
+
+	my @torrents = list($torrents);
+	my $address = $o{address} || free_address();
+	my ($host, $port) = split /:/, $address;
+	my $rpc = free_port();
+	my $dir = $self->new_dir('transmission');
+
+	spew("$dir/settings.json", <<EOF);
+{ "bind-address-ipv4": "$host", "bind-address-ipv6": "::1",
+  "peer-port": $port, "rpc-port": $rpc, "rpc-bind-address": "127.0.0.1",
+  "rpc-authentication-required": false, "rpc-whitelist-enabled": false,
+  "dht-enabled": false, "lpd-enabled": false, "pex-enabled": true,
+  "utp-enabled": false, "port-forwarding-enabled": false, "encryption": 0,
+  "download-dir": "$dir", "ratio-limit-enabled": false,
+  "peer-congestion-algorithm": "", "upload-slots-per-torrent": 14 }
+EOF
+
+	my $process = $self->spawn([ 'transmission-daemon', '-f', '-g', $dir ]);
+
+	$process->{address} = $address;
+	wait_port("127.0.0.1:$rpc");
+
+	my $remote = "transmission-remote 127.0.0.1:$rpc";
+
+	for my $torrent (@torrents) {
+		system("$remote -a $torrent->{file} -w $torrent->{dir}"
+			. ' >/dev/null 2>&1') == 0
+			or die "Can't add to transmission\n";
+	}
+
+	wait_for(sub {
+		my $n = () = `$remote -l 2>/dev/null` =~ /\b100%.*(?:Idle|Seed)/g;
+		return $n == @torrents;
+	}, 30, 'transmission seeds');
+
+	return $process;
+}
+
+sub seed_qbittorrent {
+	my ($self, $torrents, %o) = @_;
+
+	my @torrents = list($torrents);
+	my $address = $o{address} || free_address();
+	my ($host, $port) = split /:/, $address;
+	my $web = free_port();
+	my $dir = $self->new_dir('qbittorrent');
+
+	mkpath("$dir/qBittorrent/config");
+	spew("$dir/qBittorrent/config/qBittorrent.conf", <<EOF);
+[LegalNotice]
+Accepted=true
+[BitTorrent]
+Session\\Port=$port
+Session\\Interface=lo
+Session\\InterfaceName=lo
+Session\\InterfaceAddress=$host
+Session\\DHTEnabled=false
+Session\\LSDEnabled=false
+Session\\PeXEnabled=true
+Session\\QueueingSystemEnabled=false
+Session\\MultiConnectionsPerIp=true
+[Preferences]
+WebUI\\Port=$web
+WebUI\\Address=127.0.0.1
+WebUI\\LocalHostAuth=false
+WebUI\\UseUPnP=false
+General\\UseRandomPort=false
+Connection\\UPnP=false
+EOF
+
+	my $process = $self->spawn([ 'env', "HOME=$dir", 'qbittorrent-nox',
+		"--profile=$dir", "--webui-port=$web" ]);
+
+	$process->{address} = $address;
+	wait_port("127.0.0.1:$web", 30);
+
+	my $api = "http://127.0.0.1:$web/api/v2/torrents";
+
+	for my $torrent (@torrents) {
+		system("curl -sf -o /dev/null -F torrents=\@$torrent->{file}"
+			. " -F savepath=$torrent->{dir} $api/add") == 0
+			or die "Can't add to qbittorrent\n";
+	}
+
+	wait_for(sub {
+		my $n = () = `curl -sf $api/info` =~
+			/"state":"(?:uploading|stalledUP|forcedUP)"/g;
+		return $n == @torrents;
+	}, 30, 'qbittorrent seeds');
+
+	return $process;
+}
+
+# A tracker that knows these torrents; its URL is in {url}.
+
+sub tracker {
+	my ($self, @torrents) = @_;
+
+	my $port = free_port();
+	my $dir = tempdir('tracker-XXXXXXXXXX', TMPDIR => 1);
+
+	spew("$dir/whitelist", join('', map { uc($_->{ih}) . "\n" } @torrents));
+	chmod 0755, $dir;
+
+	my $process = $self->spawn([ 'opentracker', '-i', '127.0.0.1',
+		'-p', $port, '-P', $port, '-d', $dir, '-w', 'whitelist',
+		$> == 0 ? ('-u', 'nobody') : () ]);
+
+	$process->{url} = "http://127.0.0.1:$port/announce";
+	$process->{udp} = "udp://127.0.0.1:$port/announce";
+	$process->{rmdir} = $dir;
+	wait_port("127.0.0.1:$port");
+
+	return $process;
+}
+
+# Downloads with libtorrent; the decoded result, progress 1 if it has all.
+
+sub leech {
+	my ($self, $source, %o) = @_;
+
+	my $dir = $self->new_dir('leech');
+	my @command = ("$tools/lt_leech.py", $source, $dir,
+		'--listen', free_address(), '--timeout', $o{timeout} || 30,
+		(map { ('--peer', peer_address($_)) } @{ $o{peers} || [] }),
+		(map { ('--tracker', $_) } @{ $o{trackers} || [] }));
+
+	open my $fh, '-|', @command or die "Can't run $command[0]: $!\n";
+	my $line = <$fh> || '';
+	close $fh;
+
+	return { dir => $dir, map { /"(\w+)": ([\d.]+)/ ? ($1 => $2) : () }
+		split /,/, $line };
+}
+
+sub new_dir {
+	my ($self, $name) = @_;
+
+	my $dir = "$self->{dir}/$name." . ++$self->{dirs};
+	mkpath($dir);
+
+	return $dir;
+}
+
+sub list {
+	my ($x) = @_;
+
+	return ref $x eq 'ARRAY' ? @$x : ($x);
+}
+
+# Waits for a fact; dies when it does not come about.
+
+sub wait_for {
+	my ($code, $seconds, $what) = @_;
+
+	my $end = time() + $seconds;
+
+	while (1) {
+		my $result = $code->();
+		return $result if $result;
+
+		die "timed out after ${seconds}s: $what\n" if time() > $end;
+		sleep(0.02);
+	}
+}
+
+sub wait_port {
+	my ($address, $seconds) = @_;
+
+	return wait_for(sub {
+		IO::Socket::INET->new(Proto => 'tcp', PeerAddr => $address)
+	}, $seconds || 10, "listening on $address");
+}
+
+# Fetches by curl, any number of URLs at once.
+#
+# Each argument is a URL of the server, or a hash { url, args (of curl),
+# timeout (seconds, 30) }.  Returns a list of { status, headers, body, time
+# (seconds), first (to the first byte), sha256, size, error (of curl, 0) }.
+
+sub fetch {
+	my ($self, @requests) = @_;
+
+	my @running = map { $self->fetch_start($_) } @requests;
+	my @results = map { $self->fetch_end($_) } @running;
+
+	return wantarray ? @results : $results[0];
+}
+
+sub fetch_start {
+	my ($self, $request) = @_;
+
+	$request = { url => $request } unless ref $request;
+
+	my $dir = $self->new_dir('fetch');
+	my $url = $request->{url};
+
+	$url = 'http://127.0.0.1:' . port(8080) . $url unless $url =~ /^http/;
+
+	my $process = $self->spawn([ 'curl', '-sS', '--globoff',
+		'--max-time', $request->{timeout} || 30,
+		'-o', "$dir/body", '-D', "$dir/headers",
+		'-w', 'CURL %{http_code} %{time_total} %{time_starttransfer}\n',
+		@{ $request->{args} || [] }, $url ]);
+
+	$process->{fetch} = $dir;
+
+	return $process;
+}
+
+sub fetch_end {
+	my ($self, $process) = @_;
+
+	my $status = $process->wait();
+	my $dir = $process->{fetch};
+
+	my %result = (error => $status >> 8, status => 0, body => '',
+		headers => '');
+
+	if ($process->output() =~ /^CURL (\d+) ([\d.]+) ([\d.]+)/m) {
+		@result{qw/ status time first /} = ($1, $2, $3);
+	}
+
+	$result{body} = slurp("$dir/body") if -f "$dir/body";
+	$result{headers} = slurp("$dir/headers") if -f "$dir/headers";
+	$result{size} = length($result{body});
+	$result{sha256} = sha256_hex($result{body});
+
+	rmtree($dir);
+
+	return \%result;
+}
+
+# Starts a process; its output is collected.
+
+sub spawn {
+	my ($self, $command) = @_;
+
+	# what has ended need not be kept
+	@{ $self->{processes} } = grep { !$_->{ended} }
+		@{ $self->{processes} };
+
+	my $process = Test::Confluence::Process->new($command);
+
+	push @{ $self->{processes} }, $process;
+
+	return $process;
+}
+
+1;
