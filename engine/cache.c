@@ -1,0 +1,408 @@
+
+#include "cache.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "boot.h"
+#include "layout.h"
+#include "scan.h"
+
+
+static void cache_add(cache_t *cache, store_t *store);
+static void cache_retire(cache_t *cache, store_t *store);
+static int cache_find_victim(cache_t *cache, cache_victim_t *victim);
+static int cache_victims(cache_t *cache);
+static int cache_victim_push(cache_t *cache, store_t *store,
+    uint32_t segment);
+static int cache_victim_cmp(const void *a, const void *b);
+
+
+int
+cache_open(cache_t *cache)
+{
+    int             rc;
+    DIR            *dir;
+    char            name[PATH_MAX];
+    store_t        *store;
+    struct dirent  *entry;
+
+    cache->dir = open(cache->path, O_RDONLY|O_DIRECTORY|O_CLOEXEC);
+
+    if (cache->dir == -1) {
+        return errno;
+    }
+
+    if ((mkdirat(cache->dir, "pieces", 0700) == -1 && errno != EEXIST)
+        || (mkdirat(cache->dir, "metainfo", 0700) == -1 && errno != EEXIST))
+    {
+        return errno;
+    }
+
+    if (snprintf(name, PATH_MAX, "%s/pieces", cache->path) >= PATH_MAX) {
+        return ENAMETOOLONG;
+    }
+
+    dir = opendir(name);
+
+    if (dir == NULL) {
+        return errno;
+    }
+
+    while ((entry = readdir(dir)) != NULL) {
+        rc = scan_store(&store, cache->dir, cache->path, entry->d_name);
+
+        if (rc == ENOMEM) {
+            closedir(dir);
+            return rc;
+        }
+
+        if (rc == 0) {
+            cache_add(cache, store);
+        }
+    }
+
+    closedir(dir);
+
+    while (cache->max_size >= 0
+           && cache->used > (uint64_t) cache->max_size
+           && cache_evict(cache) != 0)
+    {
+        /* void */
+    }
+
+    return 0;
+}
+
+
+void
+cache_close(cache_t *cache, int flush)
+{
+    store_t  *store, *next;
+
+    if (cache->dir == -1) {
+        return;
+    }
+
+    if (flush && syncfs(cache->dir) == -1) {
+        flush = 0;
+    }
+
+    HASH_ITER(hh, cache->stores, store, next) {
+        store->map.header->clean = flush;
+        HASH_DEL(cache->stores, store);
+        store_release(store);
+    }
+
+    free(cache->victims);
+    cache->victims = NULL;
+    cache->victim_n = 0;
+    cache->victim_max = 0;
+
+    close(cache->dir);
+    cache->dir = -1;
+}
+
+
+static void
+cache_add(cache_t *cache, store_t *store)
+{
+    uint32_t  i;
+
+    for (i = 0; i < store->map.header->segment_n; i++) {
+        cache->used += store->map.segments[i].charged;
+    }
+
+    HASH_ADD_KEYPTR(hh, cache->stores, store->ih, 20, store);
+}
+
+
+store_t *
+cache_find(cache_t *cache, const uint8_t *ih)
+{
+    store_t  *store;
+
+    HASH_FIND(hh, cache->stores, ih, 20, store);
+
+    return store;
+}
+
+
+int
+cache_store(cache_t *cache, store_t **store, const uint8_t *ih, shim_t *shim,
+    shim_id_t id, const shim_info_t *info)
+{
+    int       rc, complete;
+    map_t     map;
+    uint32_t  i;
+    store_t  *s;
+
+    s = cache_find(cache, ih);
+
+    if (s != NULL && !layout_matches(&s->map, info)) {
+
+        for (i = 0; i < s->map.header->segment_n; i++) {
+            cache->used -= store_evict(s, i, &complete);
+        }
+
+        cache_retire(cache, s);
+        s = NULL;
+    }
+
+    if (s == NULL) {
+        rc = layout_create(&map, cache->path, ih, shim, id, info);
+
+        if (rc != 0) {
+            return rc;
+        }
+
+        s = store_create(&map, cache->dir);
+
+        if (s == NULL) {
+            map_close(&map);
+            return ENOMEM;
+        }
+
+        cache_add(cache, s);
+    }
+
+    s->loaded = 1;
+    *store = s;
+
+    return 0;
+}
+
+
+void
+cache_unload(cache_t *cache, store_t *store)
+{
+    store->loaded = 0;
+
+    if (store->charged_n == 0) {
+        cache_retire(cache, store);
+    }
+}
+
+
+/*
+ * Removes a store that has no bytes.
+ */
+static void
+cache_retire(cache_t *cache, store_t *store)
+{
+    char  hex[41], name[PATH_MAX];
+
+    __atomic_store_n(&store->map.header->state, MAP_RETIRED,
+                     __ATOMIC_SEQ_CST);
+
+    map_hex(hex, store->ih, 20);
+
+    snprintf(name, sizeof(name), "pieces/%s/map", hex);
+    (void) unlinkat(cache->dir, name, 0);
+
+    snprintf(name, sizeof(name), "pieces/%s", hex);
+    (void) unlinkat(cache->dir, name, AT_REMOVEDIR);
+
+    HASH_DEL(cache->stores, store);
+    store_release(store);
+
+    /* the list may name it */
+    cache->victim_n = 0;
+}
+
+
+int
+cache_reserve(cache_t *cache, store_t *store, uint32_t piece, int force)
+{
+    uint64_t  n;
+
+    if (__atomic_load_n(&store->map.states[piece], __ATOMIC_RELAXED)
+        & (MAP_CHARGED|MAP_COMPLETE))
+    {
+        return 0;
+    }
+
+    if (cache->max_size >= 0) {
+        n = store_piece_charge(store, piece);
+
+        while (cache->used + n > (uint64_t) cache->max_size) {
+            if (cache_evict(cache) == 0) {
+                break;
+            }
+        }
+
+        if (cache->used + n > (uint64_t) cache->max_size && !force) {
+            return ENOSPC;
+        }
+    }
+
+    cache->used += store_charge(store, piece, time(NULL));
+
+    return 0;
+}
+
+
+void
+cache_unreserve(cache_t *cache, store_t *store, uint32_t piece)
+{
+    cache->used -= store_discharge(store, piece);
+}
+
+
+uint64_t
+cache_evict(cache_t *cache)
+{
+    int             complete;
+    uint64_t        n;
+    cache_victim_t  v;
+
+    if (cache_find_victim(cache, &v) != 0) {
+        return 0;
+    }
+
+    n = store_evict(v.store, v.segment, &complete);
+
+    cache->used -= n;
+    cache->evictions++;
+
+    if (cache->evicted != NULL) {
+        cache->evicted(cache->ctx, v.store, v.segment, complete);
+    }
+
+    if (v.store->charged_n == 0 && !v.store->loaded) {
+        cache_retire(cache, v.store);
+    }
+
+    return n;
+}
+
+
+/*
+ * Takes the best victim off the list, which is made anew when it is used up.
+ * Entries may be out of date: what was read since it was made is passed over.
+ */
+static int
+cache_find_victim(cache_t *cache, cache_victim_t *victim)
+{
+    int             fresh;
+    map_segment_t  *s;
+
+    fresh = 0;
+
+    for ( ;; ) {
+
+        while (cache->victim_n != 0) {
+            *victim = cache->victims[--cache->victim_n];
+            s = &victim->store->map.segments[victim->segment];
+
+            if (s->charged != 0
+                && (fresh
+                    || __atomic_load_n(&s->last_read, __ATOMIC_RELAXED)
+                       == victim->last_read)
+                && !store_segment_needed(victim->store, victim->segment))
+            {
+                return 0;
+            }
+        }
+
+        if (fresh || cache_victims(cache) != 0) {
+            return -1;
+        }
+
+        fresh = 1;
+    }
+}
+
+
+static int
+cache_victims(cache_t *cache)
+{
+    uint32_t  i;
+    store_t  *store, *next;
+
+    cache->victim_n = 0;
+
+    HASH_ITER(hh, cache->stores, store, next) {
+
+        if (store->charged_n == 0) {
+            continue;
+        }
+
+        for (i = 0; i < store->map.header->segment_n; i++) {
+
+            if (store->map.segments[i].charged != 0
+                && !store_segment_needed(store, i)
+                && cache_victim_push(cache, store, i) != 0)
+            {
+                return -1;
+            }
+        }
+    }
+
+    qsort(cache->victims, cache->victim_n, sizeof(cache_victim_t),
+          cache_victim_cmp);
+
+    return 0;
+}
+
+
+static int
+cache_victim_push(cache_t *cache, store_t *store, uint32_t segment)
+{
+    size_t           n;
+    cache_victim_t  *v;
+
+    if (cache->victim_n == cache->victim_max) {
+        n = cache->victim_max ? cache->victim_max * 2 : 64;
+        v = realloc(cache->victims, n * sizeof(cache_victim_t));
+
+        if (v == NULL) {
+            return -1;
+        }
+
+        cache->victims = v;
+        cache->victim_max = n;
+    }
+
+    v = &cache->victims[cache->victim_n++];
+
+    v->store = store;
+    v->segment = segment;
+    v->last_read = __atomic_load_n(&store->map.segments[segment].last_read,
+                                   __ATOMIC_RELAXED);
+    v->idle = TAILQ_EMPTY(&store->windows);
+
+    return 0;
+}
+
+
+/*
+ * The list is consumed from its end: idle and longest unread come last.  Of
+ * one second's reads the lower segments are the older.
+ */
+static int
+cache_victim_cmp(const void *a, const void *b)
+{
+    const cache_victim_t  *x, *y;
+
+    x = a;
+    y = b;
+
+    if (x->idle != y->idle) {
+        return x->idle ? 1 : -1;
+    }
+
+    if (x->last_read != y->last_read) {
+        return (x->last_read < y->last_read) ? 1 : -1;
+    }
+
+    return (x->segment < y->segment) - (x->segment > y->segment);
+}

@@ -1,0 +1,97 @@
+
+/*
+ * The cache: every store below one directory, and the limit on their bytes.
+ *
+ *      <path>/lock                    flock: one engine per directory
+ *      <path>/engine.sock             control socket
+ *      <path>/metainfo/<ih>.torrent   last known metainfo
+ *      <path>/pieces/<ih>/...         a store each
+ *
+ * The limit is on the sum of the stores' charged bytes.  It is kept before
+ * bytes arrive: cache_reserve() evicts until the piece fits.  Victims are
+ * segments of stores that nobody reads, by last read; then segments no window
+ * touches.  What a window touches is never evicted.
+ *
+ * Engine thread only.
+ */
+
+#ifndef _ENGINE_CACHE_H_INCLUDED_
+#define _ENGINE_CACHE_H_INCLUDED_
+
+
+#include "store.h"
+
+
+typedef struct {
+    store_t       *store;
+    uint32_t       segment;
+    uint32_t       last_read;
+    unsigned       idle;        /* nobody reads the store */
+} cache_victim_t;
+
+
+typedef struct {
+    const char      *path;
+    int              dir;
+    int64_t          max_size;  /* bytes, negative: no limit */
+    uint64_t         used;      /* bytes charged */
+
+    store_t         *stores;    /* hash by ih */
+
+    cache_victim_t  *victims;   /* most evictable last */
+    size_t           victim_n;
+    size_t           victim_max;
+
+    uint64_t         evictions;     /* segments */
+
+    /* a segment was evicted; complete: bytes of it were servable */
+    void           (*evicted)(void *ctx, store_t *store, uint32_t segment,
+                              int complete);
+    void            *ctx;
+} cache_t;
+
+
+/*
+ * Makes the folders, reads what is there, discards what cannot be trusted, and
+ * evicts down to the limit.
+ *
+ * cache: path and max_size are set, the rest is zero
+ * Returns 0 or an errno.
+ */
+int cache_open(cache_t *cache);
+
+/*
+ * Closes every map.  flush: payload is brought to disk and the maps are marked
+ * clean, so that they are trusted after a reboot too.
+ */
+void cache_close(cache_t *cache, int flush);
+
+/* The store of a torrent, or NULL. */
+store_t *cache_find(cache_t *cache, const uint8_t *ih);
+
+/*
+ * The store of a torrent whose metadata is known: the one that is there if its
+ * layout is the same, else a new one.  Returns 0 or an errno.
+ */
+int cache_store(cache_t *cache, store_t **store, const uint8_t *ih,
+    shim_t *shim, shim_id_t id, const shim_info_t *info);
+
+/* A torrent stopped using its store; one without bytes is removed. */
+void cache_unload(cache_t *cache, store_t *store);
+
+/*
+ * Reserves the space of a piece; does nothing if it has it.
+ *
+ * force: go beyond the limit rather than fail (a reader's next piece)
+ * Returns 0, or ENOSPC if nothing can be evicted.
+ */
+int cache_reserve(cache_t *cache, store_t *store, uint32_t piece, int force);
+
+/* Gives the space of a piece back unless there are bytes in it. */
+void cache_unreserve(cache_t *cache, store_t *store, uint32_t piece);
+
+/* Evicts the best victim.  Returns the bytes freed, 0 if there is none. */
+uint64_t cache_evict(cache_t *cache);
+
+
+#endif /* _ENGINE_CACHE_H_INCLUDED_ */

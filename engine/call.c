@@ -1,0 +1,204 @@
+
+#include "call.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "load.h"
+#include "metainfo.h"
+#include "reply.h"
+#include "status.h"
+#include "torrent.h"
+
+
+static void call_post(request_t *request, const proto_msg_t *msg,
+    const uint8_t *body, int fd);
+static void call_info(request_t *request);
+static void call_metainfo(request_t *request);
+static void call_name(request_t *request);
+static void call_status(request_t *request);
+
+
+int
+call_handle(request_t *request, const proto_msg_t *msg, const uint8_t *body,
+    int fd)
+{
+    request->call = msg->kind;
+    request->flags = msg->flags;
+
+    switch (msg->kind) {
+
+    case PROTO_CALL_INFO:
+    case PROTO_CALL_METAINFO:
+        if (msg->body_len < sizeof(proto_hold_t)) {
+            return -1;
+        }
+
+        torrent_hold(request, msg->ih, body, msg->body_len);
+        return 0;
+
+    case PROTO_CALL_METAINFO_POST:
+        if (fd == -1) {
+            return -1;
+        }
+
+        call_post(request, msg, body, fd);
+        return 0;
+
+    case PROTO_CALL_STATUS:
+        call_status(request);
+        return 0;
+
+    case PROTO_CALL_HEALTH:
+        reply_body(request, 200, 0, NULL, 0);
+        return 0;
+
+    default:
+        return -1;
+    }
+}
+
+
+void
+call_answer(request_t *request)
+{
+    switch (request->call) {
+
+    case PROTO_CALL_INFO:
+        call_info(request);
+        break;
+
+    case PROTO_CALL_METAINFO:
+        call_metainfo(request);
+        break;
+
+    default:
+        call_name(request);
+        break;
+    }
+}
+
+
+/*
+ * What a metainfo was posted for: the infohash, and a line feed.
+ */
+static void
+call_name(request_t *request)
+{
+    char  hex[42];
+
+    map_hex(hex, request->torrent->ih, 20);
+    hex[40] = '\n';
+
+    reply_body(request, 200, 0, hex, 41);
+}
+
+
+static void
+call_info(request_t *request)
+{
+    size_t       len;
+    const void  *buf;
+
+    if (shim_info_bytes(request->conn->engine->shim, request->torrent->id,
+                        &buf, &len)
+        != SHIM_OK)
+    {
+        reply_fail(request, 500, "info is not at hand\n");
+        return;
+    }
+
+    reply_body(request, 200, 0, buf, len);
+}
+
+
+static void
+call_metainfo(request_t *request)
+{
+    void       *buf;
+    size_t      len;
+    time_t      date;
+    torrent_t  *torrent;
+
+    torrent = request->torrent;
+    date = torrent->info.creation_date ? torrent->info.creation_date
+                                       : time(NULL);
+
+    if (shim_metainfo(torrent->engine->shim, torrent->id,
+                      "dynamic metainfo from client", ENGINE_NAME, date, &buf,
+                      &len)
+        != SHIM_OK)
+    {
+        reply_fail(request, 500, "metainfo is not complete\n");
+        return;
+    }
+
+    reply_body(request, 200, 0, buf, len);
+    shim_free(buf);
+}
+
+
+static void
+call_post(request_t *request, const proto_msg_t *msg, const uint8_t *body,
+    int fd)
+{
+    int            rc;
+    char           err[256], text[320];
+    void          *buf;
+    unsigned       status;
+    proto_hold_t   hold, *named;
+
+    rc = metainfo_read(fd, msg->arg0, &buf);
+
+    if (rc == EFBIG) {
+        reply_fail(request, 413, "metainfo is too large\n");
+        return;
+    }
+
+    if (rc != 0) {
+        reply_fail(request, 500, "metainfo cannot be read\n");
+        return;
+    }
+
+    named = NULL;
+
+    if (msg->body_len >= sizeof(hold)) {
+        memcpy(&hold, body, sizeof(hold));
+        named = &hold;
+    }
+
+    status = load_post(request, buf, msg->arg0, msg->ih, named, err,
+                          sizeof(err));
+    free(buf);
+
+    if (status != 200) {
+        snprintf(text, sizeof(text), "%s\n", err);
+        reply_fail(request, status, text);
+        return;
+    }
+
+    /* if it brought the info, everybody who waits for that is answered */
+
+    if (request->torrent->store != NULL || !torrent_found(request->torrent)) {
+        call_answer(request);
+    }
+}
+
+
+static void
+call_status(request_t *request)
+{
+    char    *buf;
+    size_t   len;
+
+    if (status_text(request->conn->engine, &buf, &len) != 0) {
+        reply_fail(request, 500, "out of memory\n");
+        return;
+    }
+
+    reply_body(request, 200, 0, buf, len);
+    free(buf);
+}

@@ -1,0 +1,518 @@
+
+#include "engine.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include "log.h"
+#include "reader.h"
+#include "reply.h"
+#include "server.h"
+#include "torrent.h"
+#include "types.h"
+
+
+#define ENGINE_EVENTS         64
+#define ENGINE_STOP_TIME      1000      /* ms for trackers to be told */
+#define ENGINE_SUCCESSOR      500       /* ms; it knocks every 20 */
+#define ENGINE_SHIM_EVENTS    1024      /* at a time, then sockets again */
+
+
+static int engine_configure(engine_t *engine, const engine_conf_t *conf);
+static const char **engine_copy_list(const char **list);
+static int engine_lock(engine_t *engine);
+static int engine_open(engine_t *engine, char *err, size_t err_size);
+static int engine_open_shim(engine_t *engine, char *err, size_t err_size);
+static int engine_watch(engine_t *engine, int fd, void *data);
+static int engine_spawn(engine_t *engine);
+static void *engine_thread(void *data);
+static int engine_cycle(engine_t *engine);
+static void engine_shim_events(engine_t *engine);
+static void engine_shim_event(engine_t *engine, const shim_event_t *ev);
+static void engine_evicted(void *ctx, store_t *store, uint32_t segment,
+    int complete);
+static int engine_has_successor(engine_t *engine);
+static void engine_free(engine_t *engine);
+
+
+int
+engine_start(engine_t **out, const engine_conf_t *conf, char *err,
+    size_t err_size)
+{
+    int        rc;
+    engine_t  *engine;
+
+    engine = calloc(1, sizeof(engine_t));
+
+    if (engine == NULL) {
+        snprintf(err, err_size, "out of memory");
+        return ENOMEM;
+    }
+
+    engine->lock = -1;
+    engine->listen = -1;
+    engine->epoll = -1;
+    engine->stop = -1;
+    engine->cache.dir = -1;
+    engine->successor = INT64_MIN / 2;
+
+    TAILQ_INIT(&engine->dirty);
+    TAILQ_INIT(&engine->idle);
+    LIST_INIT(&engine->conns);
+
+    rc = engine_configure(engine, conf);
+
+    if (rc == 0) {
+        rc = engine_lock(engine);
+    }
+
+    if (rc == EAGAIN) {
+        server_takeover(conf->path);
+
+    } else if (rc != 0) {
+        snprintf(err, err_size, "cache directory \"%s\" cannot be used: %s",
+                 conf->path, strerror(rc));
+
+    } else {
+        rc = engine_open(engine, err, err_size);
+    }
+
+    if (rc != 0) {
+        engine_free(engine);
+        return rc;
+    }
+
+    *out = engine;
+
+    return 0;
+}
+
+
+static int
+engine_configure(engine_t *engine, const engine_conf_t *conf)
+{
+    engine->conf = *conf;
+    engine->conf.path = strdup(conf->path);
+    engine->conf.listen = strdup(conf->listen);
+    engine->conf.dht_bootstrap = strdup(conf->dht_bootstrap);
+    engine->packet = malloc(PROTO_PACKET_MAX);
+
+    if (conf->implicit_trackers != NULL) {
+        engine->conf.implicit_trackers
+            = engine_copy_list(conf->implicit_trackers);
+
+        if (engine->conf.implicit_trackers == NULL) {
+            return ENOMEM;
+        }
+    }
+
+    return (engine->conf.path == NULL
+            || engine->conf.listen == NULL
+            || engine->conf.dht_bootstrap == NULL
+            || engine->packet == NULL)
+           ? ENOMEM : 0;
+}
+
+
+static const char **
+engine_copy_list(const char **list)
+{
+    size_t        i, n;
+    const char  **copy;
+
+    for (n = 0; list[n] != NULL; n++) { /* void */ }
+
+    copy = calloc(n + 1, sizeof(char *));
+
+    for (i = 0; copy != NULL && i < n; i++) {
+        copy[i] = strdup(list[i]);
+    }
+
+    return copy;
+}
+
+
+static int
+engine_lock(engine_t *engine)
+{
+    int   err;
+    char  name[PATH_MAX];
+
+    if (snprintf(name, sizeof(name), "%s/lock", engine->conf.path)
+        >= (int) sizeof(name))
+    {
+        return ENAMETOOLONG;
+    }
+
+    engine->lock = open(name, O_RDWR|O_CREAT|O_CLOEXEC|O_NOFOLLOW, 0600);
+
+    if (engine->lock == -1) {
+        return errno;
+    }
+
+    if (flock(engine->lock, LOCK_EX|LOCK_NB) == -1) {
+        err = errno;
+        return (err == EWOULDBLOCK) ? EAGAIN : err;
+    }
+
+    return 0;
+}
+
+
+static int
+engine_open(engine_t *engine, char *err, size_t err_size)
+{
+    int  rc;
+
+    engine->cache.path = engine->conf.path;
+    engine->cache.max_size = engine->conf.max_size;
+    engine->cache.evicted = engine_evicted;
+    engine->cache.ctx = engine;
+
+    rc = cache_open(&engine->cache);
+
+    if (rc != 0) {
+        snprintf(err, err_size, "cache directory \"%s\" cannot be read: %s",
+                 engine->conf.path, strerror(rc));
+        return rc;
+    }
+
+    engine->epoll = epoll_create1(EPOLL_CLOEXEC);
+    engine->stop = eventfd(0, EFD_NONBLOCK|EFD_CLOEXEC);
+
+    if (engine->epoll == -1 || engine->stop == -1) {
+        rc = errno;
+        snprintf(err, err_size, "epoll_create1() or eventfd() failed: %s",
+                 strerror(rc));
+        return rc;
+    }
+
+    rc = server_open(engine);
+
+    if (rc != 0) {
+        snprintf(err, err_size, "control socket in \"%s\" failed: %s",
+                 engine->conf.path, strerror(rc));
+        return rc;
+    }
+
+    rc = engine_open_shim(engine, err, err_size);
+
+    if (rc != 0) {
+        return rc;
+    }
+
+    rc = engine_watch(engine, engine->stop, &engine->stop);
+
+    if (rc == 0) {
+        rc = engine_watch(engine, shim_event_fd(engine->shim), engine->shim);
+    }
+
+    if (rc == 0) {
+        rc = engine_spawn(engine);
+    }
+
+    if (rc != 0) {
+        snprintf(err, err_size, "thread of the engine failed: %s",
+                 strerror(rc));
+    }
+
+    return rc;
+}
+
+
+static int
+engine_open_shim(engine_t *engine, char *err, size_t err_size)
+{
+    char                  text[256];
+    shim_config_t         config;
+    const engine_conf_t  *conf;
+
+    conf = &engine->conf;
+
+    memset(&config, 0, sizeof(config));
+    config.size = sizeof(config);
+    config.listen = conf->listen;
+    config.dht_bootstrap = conf->dht_bootstrap;
+    config.public_ip = "";
+    config.user_agent = ENGINE_NAME "/" ENGINE_VERSION;
+    config.dht = conf->dht;
+    config.pex = conf->pex;
+    config.lsd = conf->lsd;
+    config.utp = conf->utp;
+    config.tcp = conf->tcp;
+    config.trackers = conf->trackers;
+    config.seed = conf->seed;
+    config.storage = store_storage;
+
+    if (shim_open(&config, &engine->shim, text, sizeof(text)) != SHIM_OK) {
+        engine->shim = NULL;
+        snprintf(err, err_size, "BitTorrent session failed: %s", text);
+        return EIO;
+    }
+
+    return 0;
+}
+
+
+static int
+engine_watch(engine_t *engine, int fd, void *data)
+{
+    struct epoll_event  ev;
+
+    ev.events = EPOLLIN;
+    ev.data.ptr = data;
+
+    return (epoll_ctl(engine->epoll, EPOLL_CTL_ADD, fd, &ev) == -1) ? errno
+                                                                    : 0;
+}
+
+
+static int
+engine_spawn(engine_t *engine)
+{
+    int       rc;
+    sigset_t  all, old;
+
+    /* signals are the host's: its own thread takes them */
+
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &old);
+
+    rc = pthread_create(&engine->thread, NULL, engine_thread, engine);
+
+    pthread_sigmask(SIG_SETMASK, &old, NULL);
+
+    return rc;
+}
+
+
+int
+engine_busy(engine_t *engine)
+{
+    return __atomic_load_n(&engine->workers, __ATOMIC_SEQ_CST) != 0
+           && !engine_has_successor(engine);
+}
+
+
+static int
+engine_has_successor(engine_t *engine)
+{
+    return engine_now() - __atomic_load_n(&engine->successor,
+                                          __ATOMIC_SEQ_CST)
+           < ENGINE_SUCCESSOR;
+}
+
+
+void
+engine_stop(engine_t *engine)
+{
+    uint64_t  one;
+
+    one = 1;
+
+    while (write(engine->stop, &one, sizeof(one)) == -1 && errno == EINTR) {
+        /* void */
+    }
+
+    pthread_join(engine->thread, NULL);
+
+    engine_free(engine);
+}
+
+
+static void *
+engine_thread(void *data)
+{
+    engine_t  *engine;
+
+    engine = data;
+
+    (void) pthread_setname_np(pthread_self(), "engine");
+
+    engine_log(engine, ENGINE_LOG_NOTICE, 0,
+               "engine started, cache \"%s\" holds %llu bytes of %u torrents",
+               engine->conf.path, (unsigned long long) engine->cache.used,
+               HASH_CNT(hh, engine->cache.stores));
+
+    while (engine_cycle(engine) == 0) { /* void */ }
+
+    server_close(engine);
+    torrent_drop_all(engine);
+
+    return NULL;
+}
+
+
+/*
+ * One turn: what happened, then what follows from it.  Returns nonzero to stop.
+ */
+static int
+engine_cycle(engine_t *engine)
+{
+    int                  i, n;
+    torrent_t           *torrent;
+    struct epoll_event   events[ENGINE_EVENTS];
+
+    n = epoll_wait(engine->epoll, events, ENGINE_EVENTS,
+                   torrent_expire(engine));
+
+    if (n == -1 && errno != EINTR) {
+        engine_log(engine, ENGINE_LOG_ALERT, errno, "epoll_wait() failed");
+        return -1;
+    }
+
+    for (i = 0; i < n; i++) {
+
+        if (events[i].data.ptr == &engine->stop) {
+            return -1;
+        }
+
+        if (events[i].data.ptr == &engine->listen) {
+            server_accept(engine);
+
+        } else if (events[i].data.ptr == engine->shim) {
+            engine_shim_events(engine);
+
+        } else {
+            server_event(events[i].data.ptr, events[i].events);
+        }
+    }
+
+    server_reap(engine);
+
+    while ((torrent = TAILQ_FIRST(&engine->dirty)) != NULL) {
+        reader_schedule(torrent);
+    }
+
+    return 0;
+}
+
+
+static void
+engine_shim_events(engine_t *engine)
+{
+    int           i;
+    shim_event_t  ev;
+
+    for (i = 0; i < ENGINE_SHIM_EVENTS; i++) {
+
+        if (!shim_next_event(engine->shim, &ev)) {
+            return;
+        }
+
+        engine_shim_event(engine, &ev);
+    }
+}
+
+
+static void
+engine_shim_event(engine_t *engine, const shim_event_t *ev)
+{
+    switch (ev->type) {
+
+    case SHIM_EVENT_LISTENING:
+        engine_log(engine, ENGINE_LOG_NOTICE, 0, "listening for peers on %s",
+                   ev->text);
+        break;
+
+    case SHIM_EVENT_LISTEN_FAILED:
+        engine_log(engine, ENGINE_LOG_ERR, 0, "listening for peers failed: %s",
+                   ev->text);
+        break;
+
+    default:
+        if (ev->id != 0) {
+            torrent_event(engine, ev);
+
+        } else {
+            engine_log(engine, ev->level ? ev->level : ENGINE_LOG_INFO, 0,
+                       "%s", ev->text);
+        }
+
+        break;
+    }
+}
+
+
+/*
+ * A segment was evicted: blocks held for it are forgotten, and workers close
+ * their descriptors, which would keep its space.
+ */
+static void
+engine_evicted(void *ctx, store_t *store, uint32_t segment, int complete)
+{
+    uint32_t    n, first;
+    engine_t   *engine;
+    torrent_t  *torrent;
+
+    engine = ctx;
+
+    torrent = torrent_find(engine, store->ih);
+
+    if (torrent != NULL && torrent->store == store) {
+        n = store_segment_pieces(store, segment, &first);
+        (void) shim_forget(engine->shim, torrent->id, first, n);
+    }
+
+    if (complete) {
+        reply_evicted(engine, store->ih, segment);
+    }
+}
+
+
+/*
+ * Everything that is open is closed; the lock last, since a successor waits for
+ * it.
+ */
+static void
+engine_free(engine_t *engine)
+{
+    int           successor;
+    const char  **url;
+
+    successor = engine_has_successor(engine);
+
+    server_close(engine);
+
+    if (engine->shim != NULL) {
+        shim_close(engine->shim, successor ? 0 : ENGINE_STOP_TIME);
+    }
+
+    cache_close(&engine->cache, !successor);
+
+    if (engine->stop != -1) {
+        close(engine->stop);
+    }
+
+    if (engine->epoll != -1) {
+        close(engine->epoll);
+    }
+
+    if (engine->lock != -1) {
+        close(engine->lock);
+    }
+
+    if (engine->conf.implicit_trackers != NULL) {
+        for (url = engine->conf.implicit_trackers; *url != NULL; url++) {
+            free((void *) *url);
+        }
+
+        free(engine->conf.implicit_trackers);
+    }
+
+    free(engine->packet);
+    free((void *) engine->conf.dht_bootstrap);
+    free((void *) engine->conf.listen);
+    free((void *) engine->conf.path);
+    free(engine);
+}

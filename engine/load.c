@@ -1,0 +1,373 @@
+
+#include "load.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "log.h"
+#include "magnet.h"
+#include "metainfo.h"
+#include "torrent.h"
+
+
+#define LOAD_URL       4096
+#define LOAD_TRACKERS  64
+
+
+static shim_rc_t load_add(engine_t *engine, const uint8_t *ih, const
+    proto_hold_t *hold, shim_id_t *id, char *err, size_t err_size);
+static int load_cached(engine_t *engine, const uint8_t *ih, shim_id_t *id);
+static int load_is_named(engine_t *engine, shim_id_t id, const uint8_t *ih);
+static void load_trackers(torrent_t *torrent);
+static torrent_t *load_replace(engine_t *engine, shim_id_t id, const shim_add_t
+    *add, char *err, size_t err_size);
+static void load_merge(torrent_t *torrent, const shim_add_t *add);
+
+
+torrent_t *
+load_torrent(engine_t *engine, const uint8_t *ih, const proto_hold_t *hold,
+    char *err, size_t err_size)
+{
+    shim_rc_t   rc;
+    shim_id_t   id;
+    torrent_t  *torrent;
+
+    rc = load_add(engine, ih, hold, &id, err, err_size);
+
+    if (rc == SHIM_EXISTS) {
+
+        /* a hybrid that is loaded by its other name */
+
+        torrent = torrent_by_id(engine, id);
+
+        if (torrent != NULL) {
+            torrent_alias(torrent, ih);
+            return torrent;
+        }
+    }
+
+    if (rc != SHIM_OK) {
+        engine_log(engine, ENGINE_LOG_ERR, 0, "torrent cannot be added: %s",
+                   err);
+        return NULL;
+    }
+
+    torrent = torrent_create(engine, ih, id);
+
+    if (torrent == NULL) {
+        snprintf(err, err_size, "out of memory");
+        (void) shim_remove(engine->shim, id);
+        return NULL;
+    }
+
+    load_trackers(torrent);
+
+    return torrent;
+}
+
+
+static shim_rc_t
+load_add(engine_t *engine, const uint8_t *ih, const proto_hold_t *hold,
+    shim_id_t *id, char *err, size_t err_size)
+{
+    shim_add_t  add;
+
+    if (load_cached(engine, ih, id)) {
+        return SHIM_OK;
+    }
+
+    memset(&add, 0, sizeof(add));
+    add.size = sizeof(add);
+
+    /* a name that is the start of the v2 infohash is not a v1 infohash */
+
+    if (hold->has_v2) {
+        add.v2 = hold->v2;
+    }
+
+    if (!hold->has_v2 || memcmp(hold->v2, ih, 20) != 0) {
+        add.v1 = ih;
+    }
+
+    return shim_add(engine->shim, &add, id, err, err_size);
+}
+
+
+static int
+load_cached(engine_t *engine, const uint8_t *ih, shim_id_t *id)
+{
+    char        err[256], hex[41];
+    void       *buf;
+    size_t      len;
+    shim_rc_t   rc;
+    shim_add_t  add;
+
+    if (metainfo_load(engine, ih, &buf, &len) != 0) {
+        return 0;
+    }
+
+    memset(&add, 0, sizeof(add));
+    add.size = sizeof(add);
+    add.metainfo = buf;
+    add.metainfo_len = len;
+
+    rc = shim_add(engine->shim, &add, id, err, sizeof(err));
+
+    free(buf);
+
+    if (rc == SHIM_OK) {
+
+        if (load_is_named(engine, *id, ih)) {
+            return 1;
+        }
+
+        (void) shim_remove(engine->shim, *id);
+    }
+
+    map_hex(hex, ih, 20);
+    engine_log(engine, ENGINE_LOG_WARN, 0,
+               "torrent \"%s\": cached metainfo is damaged, ignored", hex);
+
+    return 0;
+}
+
+
+static int
+load_is_named(engine_t *engine, shim_id_t id, const uint8_t *ih)
+{
+    shim_info_t  info;
+
+    info.size = sizeof(info);
+
+    return shim_info(engine->shim, id, &info) == SHIM_OK
+           && ((info.has_v1 && memcmp(info.v1, ih, 20) == 0)
+               || (info.has_v2 && memcmp(info.v2, ih, 20) == 0));
+}
+
+
+/*
+ * Trackers of the configuration.
+ */
+static void
+load_trackers(torrent_t *torrent)
+{
+    engine_t     *engine;
+    const char  **url;
+
+    engine = torrent->engine;
+
+    if (engine->conf.override_trackers) {
+        (void) shim_clear_trackers(engine->shim, torrent->id);
+    }
+
+    if (engine->conf.implicit_trackers == NULL) {
+        return;
+    }
+
+    for (url = engine->conf.implicit_trackers; *url != NULL; url++) {
+        (void) shim_add_tracker(engine->shim, torrent->id, *url, 0);
+    }
+}
+
+
+void
+load_magnet(torrent_t *torrent, const uint8_t *text, size_t len)
+{
+    int        type;
+    char       value[LOAD_URL];
+    size_t     pos;
+    engine_t  *engine;
+
+    engine = torrent->engine;
+    pos = 0;
+
+    while ((type = magnet_next(text, len, &pos, value, sizeof(value))) != 0) {
+
+        switch (type) {
+
+        case MAGNET_TRACKER:
+            if (!engine->conf.override_trackers) {
+                (void) shim_add_tracker(engine->shim, torrent->id, value, 0);
+            }
+
+            break;
+
+        case MAGNET_PEER:
+            (void) shim_add_peer(engine->shim, torrent->id, value);
+            break;
+
+        case MAGNET_WEB_SEED:
+            (void) shim_add_web_seed(engine->shim, torrent->id, value);
+            break;
+
+        default:
+            break;
+        }
+    }
+}
+
+
+unsigned
+load_post(request_t *request, const void *metainfo, size_t len,
+    const uint8_t *ih, const proto_hold_t *hold, char *err, size_t err_size)
+{
+    engine_t    *engine;
+    shim_rc_t    rc;
+    shim_id_t    id;
+    torrent_t   *torrent;
+    shim_add_t   add;
+    shim_info_t  info;
+
+    engine = request->conn->engine;
+
+    memset(&add, 0, sizeof(add));
+    add.size = sizeof(add);
+    add.metainfo = metainfo;
+    add.metainfo_len = len;
+
+    rc = shim_add(engine->shim, &add, &id, err, err_size);
+
+    switch (rc) {
+
+    case SHIM_OK:
+        info.size = sizeof(info);
+
+        if (shim_info(engine->shim, id, &info) != SHIM_OK) {
+            return 500;
+        }
+
+        torrent = torrent_create(engine, info.has_v1 ? info.v1 : info.v2, id);
+
+        if (torrent == NULL) {
+            (void) shim_remove(engine->shim, id);
+            snprintf(err, err_size, "out of memory");
+            return 500;
+        }
+
+        load_trackers(torrent);
+        break;
+
+    case SHIM_EXISTS:
+        torrent = load_replace(engine, id, &add, err, err_size);
+
+        if (torrent == NULL) {
+            return 500;
+        }
+
+        break;
+
+    case SHIM_NOT_READY:
+        if (hold == NULL) {
+            snprintf(err, err_size, "metainfo has no info dictionary, and "
+                     "nothing else names a torrent");
+            return 400;
+        }
+
+        torrent = torrent_find(engine, ih);
+
+        if (torrent == NULL) {
+            torrent = load_torrent(engine, ih, hold, err, err_size);
+        }
+
+        if (torrent == NULL) {
+            return 500;
+        }
+
+        load_merge(torrent, &add);
+        break;
+
+    case SHIM_INVALID:
+        return 400;
+
+    default:
+        return 500;
+    }
+
+    torrent_enter(torrent, request);
+
+    return 200;
+}
+
+
+/*
+ * The torrent of a posted metainfo is loaded: its trackers are merged; if it
+ * waits for its info, this is it.
+ */
+static torrent_t *
+load_replace(engine_t *engine, shim_id_t id, const shim_add_t *add,
+    char *err, size_t err_size)
+{
+    uint32_t         i, n;
+    torrent_t       *torrent;
+    shim_tracker_t  *trackers;
+
+    torrent = torrent_by_id(engine, id);
+
+    if (torrent == NULL) {
+        snprintf(err, err_size, "torrent is being removed");
+        return NULL;
+    }
+
+    if (torrent->store != NULL) {
+        load_merge(torrent, add);
+        return torrent;
+    }
+
+    /* what a magnet told of trackers outlives the change */
+
+    n = 0;
+    trackers = calloc(LOAD_TRACKERS, sizeof(shim_tracker_t));
+
+    if (trackers != NULL) {
+        (void) shim_trackers(engine->shim, id, trackers, LOAD_TRACKERS,
+                             &n);
+    }
+
+    (void) shim_remove(engine->shim, id);
+
+    if (shim_add(engine->shim, add, &id, err, err_size) != SHIM_OK) {
+        free(trackers);
+        torrent_fail(torrent, 500, err);
+        return NULL;
+    }
+
+    for (i = 0; i < n && i < LOAD_TRACKERS; i++) {
+        (void) shim_add_tracker(engine->shim, id, trackers[i].url,
+                                trackers[i].tier);
+    }
+
+    free(trackers);
+
+    HASH_DELETE(hh_id, engine->ids, torrent);
+    torrent->id = id;
+    HASH_ADD(hh_id, engine->ids, id, sizeof(shim_id_t), torrent);
+
+    load_trackers(torrent);
+
+    return torrent;
+}
+
+
+/*
+ * Adds the trackers and web seeds of a posted metainfo.
+ */
+static void
+load_merge(torrent_t *torrent, const shim_add_t *add)
+{
+    char       err[256];
+    engine_t  *engine;
+
+    engine = torrent->engine;
+
+    if (engine->conf.override_trackers) {
+        return;
+    }
+
+    if (shim_merge(engine->shim, torrent->id, add->metainfo,
+                   add->metainfo_len, err, sizeof(err))
+        != SHIM_OK)
+    {
+        engine_log(engine, ENGINE_LOG_INFO, 0, "posted metainfo: %s", err);
+    }
+}

@@ -1,0 +1,34 @@
+
+/*
+ * How torrents come in: by a request's infohash and magnet, from cached
+ * metainfo, or posted.
+ */
+
+#ifndef _ENGINE_LOAD_H_INCLUDED_
+#define _ENGINE_LOAD_H_INCLUDED_
+
+
+#include "types.h"
+
+
+/*
+ * Loads a torrent that is not loaded by that name: from its cached metainfo,
+ * else from the swarm.  Returns it, or NULL and a text in err.
+ */
+torrent_t *load_torrent(engine_t *engine, const uint8_t *ih,
+    const proto_hold_t *hold, char *err, size_t err_size);
+
+/* Takes trackers, peers and web seeds out of a magnet's text. */
+void load_magnet(torrent_t *torrent, const uint8_t *text, size_t len);
+
+/*
+ * Takes a .torrent in.  request: the call that brought it, held by the
+ * torrent then; ih, hold: what names the torrent if the metainfo has no info;
+ * hold is NULL if nothing does.  Returns an HTTP status, 200 if the request
+ * holds the torrent; else a text in err.
+ */
+unsigned load_post(request_t *request, const void *metainfo, size_t len,
+    const uint8_t *ih, const proto_hold_t *hold, char *err, size_t err_size);
+
+
+#endif /* _ENGINE_LOAD_H_INCLUDED_ */

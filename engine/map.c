@@ -1,0 +1,472 @@
+
+#include "map.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "boot.h"
+
+
+static int map_check_header(const map_header_t *h, size_t size);
+static int map_check_array(const map_header_t *h, uint64_t off, uint64_t n,
+    size_t item, size_t align);
+static int map_check_files(const map_t *map);
+static int map_path_cmp(const map_t *map, uint32_t n, const uint8_t *path,
+    size_t len);
+static uint64_t map_run(const map_t *map, uint64_t offset, uint64_t limit);
+
+
+int
+map_open(map_t *map, const char *dir, const uint8_t *ih)
+{
+    int    rc;
+    char   name[PATH_MAX], hex[41];
+
+    map_hex(hex, ih, 20);
+
+    if ((size_t) snprintf(name, sizeof(name), "%s/pieces/%s/map", dir, hex)
+        >= sizeof(name))
+    {
+        return ENAMETOOLONG;
+    }
+
+    rc = map_open_file(map, name);
+
+    if (rc != 0) {
+        return rc;
+    }
+
+    if (memcmp(map->header->ih, ih, 20) != 0
+        || !map_usable(map)
+        || (!map->header->clean
+            && strcmp(map->header->boot_id, boot_id()) != 0))
+    {
+        map_close(map);
+        return EBADMSG;
+    }
+
+    return 0;
+}
+
+
+int
+map_open_file(map_t *map, const char *name)
+{
+    int            fd, err;
+    void          *p;
+    struct stat    st;
+    map_header_t  *h;
+
+    fd = open(name, O_RDWR|O_CLOEXEC|O_NOFOLLOW);
+
+    if (fd == -1) {
+        return errno;
+    }
+
+    if (fstat(fd, &st) == -1) {
+        err = errno;
+        close(fd);
+        return err;
+    }
+
+    if (!S_ISREG(st.st_mode)
+        || st.st_size < (off_t) sizeof(map_header_t)
+        || (uint64_t) st.st_size > SIZE_MAX / 2)
+    {
+        close(fd);
+        return EBADMSG;
+    }
+
+    p = mmap(NULL, st.st_size, PROT_READ|PROT_WRITE, MAP_SHARED, fd, 0);
+    err = errno;
+
+    close(fd);
+
+    if (p == MAP_FAILED) {
+        return err;
+    }
+
+    h = p;
+    map->header = h;
+    map->size = st.st_size;
+
+    if (map_check_header(h, map->size) != 0) {
+        munmap(p, map->size);
+        return EBADMSG;
+    }
+
+    map->files = (map_file_t *) ((uint8_t *) p + h->files_off);
+    map->sorted = (uint32_t *) ((uint8_t *) p + h->sorted_off);
+    map->strings = (uint8_t *) p + h->strings_off;
+    map->states = (uint8_t *) p + h->states_off;
+    map->segments = (map_segment_t *) ((uint8_t *) p + h->segments_off);
+
+    if (map_check_files(map) != 0) {
+        munmap(p, map->size);
+        return EBADMSG;
+    }
+
+    return 0;
+}
+
+
+void
+map_close(map_t *map)
+{
+    munmap(map->header, map->size);
+    map->header = NULL;
+}
+
+
+static int
+map_check_header(const map_header_t *h, size_t size)
+{
+    uint64_t  pieces, segments;
+
+    if (memcmp(h->magic, MAP_MAGIC, sizeof(h->magic)) != 0
+        || h->version != MAP_VERSION
+        || h->header_size != sizeof(map_header_t)
+        || h->map_size != size
+        || h->piece_length == 0
+        || h->pieces_per_segment == 0
+        || h->total_size > INT64_MAX
+        || h->whole_size > h->total_size
+        || h->boot_id[sizeof(h->boot_id) - 1] != '\0')
+    {
+        return -1;
+    }
+
+    pieces = h->total_size / h->piece_length
+             + (h->total_size % h->piece_length != 0);
+    segments = pieces / h->pieces_per_segment
+               + (pieces % h->pieces_per_segment != 0);
+
+    if (pieces != h->piece_n || segments != h->segment_n) {
+        return -1;
+    }
+
+    if (map_check_array(h, h->files_off, h->file_n, sizeof(map_file_t), 8)
+        || map_check_array(h, h->sorted_off, h->file_n, sizeof(uint32_t), 4)
+        || map_check_array(h, h->strings_off, h->strings_len, 1, 1)
+        || map_check_array(h, h->states_off, h->piece_n, 1, 1)
+        || map_check_array(h, h->segments_off, h->segment_n,
+                           sizeof(map_segment_t), 8))
+    {
+        return -1;
+    }
+
+    if (h->name_off > h->strings_len
+        || h->name_len > h->strings_len - h->name_off)
+    {
+        return -1;
+    }
+
+    return 0;
+}
+
+
+static int
+map_check_array(const map_header_t *h, uint64_t off, uint64_t n, size_t item,
+    size_t align)
+{
+    if (off < h->header_size || off > h->map_size || off % align != 0) {
+        return -1;
+    }
+
+    return (n > (h->map_size - off) / item) ? -1 : 0;
+}
+
+
+static int
+map_check_files(const map_t *map)
+{
+    uint32_t             i;
+    uint64_t             whole;
+    const map_file_t    *f;
+    const map_header_t  *h;
+
+    h = map->header;
+    whole = 0;
+
+    for (i = 0; i < h->file_n; i++) {
+        f = &map->files[i];
+
+        if (f->offset > h->total_size
+            || f->length > h->total_size - f->offset
+            || f->path_off > h->strings_len
+            || f->path_len > h->strings_len - f->path_off
+            || map->sorted[i] >= h->file_n
+            || f->whole_offset < whole
+            || f->whole_offset > h->whole_size)
+        {
+            return -1;
+        }
+
+        whole = f->whole_offset;
+    }
+
+    return 0;
+}
+
+
+int
+map_usable(const map_t *map)
+{
+    return __atomic_load_n(&map->header->state, __ATOMIC_ACQUIRE) == MAP_READY;
+}
+
+
+int64_t
+map_find(const map_t *map, const uint8_t *path, size_t len)
+{
+    int       rc;
+    uint32_t  low, high, mid;
+
+    /* the lowest entry that is not less than the path */
+
+    low = 0;
+    high = map->header->file_n;
+
+    while (low < high) {
+        mid = low + (high - low) / 2;
+
+        if (map_path_cmp(map, map->sorted[mid], path, len) < 0) {
+            low = mid + 1;
+
+        } else {
+            high = mid;
+        }
+    }
+
+    if (low == map->header->file_n) {
+        return -1;
+    }
+
+    rc = map_path_cmp(map, map->sorted[low], path, len);
+
+    return (rc == 0) ? (int64_t) map->sorted[low] : -1;
+}
+
+
+static int
+map_path_cmp(const map_t *map, uint32_t n, const uint8_t *path, size_t len)
+{
+    const map_file_t  *f;
+
+    f = &map->files[n];
+
+    return map_bytes_cmp(map->strings + f->path_off, f->path_len, path, len);
+}
+
+
+int
+map_bytes_cmp(const uint8_t *a, size_t a_len, const uint8_t *b, size_t b_len)
+{
+    int     rc;
+    size_t  n;
+
+    n = (a_len < b_len) ? a_len : b_len;
+    rc = (n == 0) ? 0 : memcmp(a, b, n);
+
+    if (rc != 0) {
+        return rc;
+    }
+
+    return (a_len > b_len) - (a_len < b_len);
+}
+
+
+uint64_t
+map_length(const map_t *map, uint32_t n)
+{
+    return (n == MAP_WHOLE) ? map->header->whole_size : map->files[n].length;
+}
+
+
+uint64_t
+map_translate(const map_t *map, uint32_t n, uint64_t offset, uint64_t *run)
+{
+    uint32_t           low, high, mid;
+    const map_file_t  *f, *end, *next;
+
+    if (n != MAP_WHOLE) {
+        f = &map->files[n];
+        *run = f->length - offset;
+        return f->offset + offset;
+    }
+
+    if (map->header->whole_size == map->header->total_size) {
+        *run = map->header->whole_size - offset;
+        return offset;
+    }
+
+    /* the last file that begins at or before offset */
+
+    low = 0;
+    high = map->header->file_n;
+
+    while (high - low > 1) {
+        mid = low + (high - low) / 2;
+
+        if (map->files[mid].whole_offset <= offset) {
+            low = mid;
+
+        } else {
+            high = mid;
+        }
+    }
+
+    f = &map->files[low];
+    end = map->files + map->header->file_n;
+
+    /* files that follow without a gap belong to the same run */
+
+    for (next = f + 1; next < end; next++) {
+        if (next->offset - f->offset != next->whole_offset - f->whole_offset) {
+            break;
+        }
+    }
+
+    *run = ((next < end) ? next->whole_offset : map->header->whole_size)
+           - offset;
+
+    return f->offset + (offset - f->whole_offset);
+}
+
+
+uint64_t
+map_extent(const map_t *map, uint64_t offset, uint64_t limit, uint32_t now,
+    map_extent_t *extent)
+{
+    uint64_t             segment_size;
+    map_segment_t       *s;
+    const map_header_t  *h;
+
+    h = map->header;
+
+    segment_size = (uint64_t) h->pieces_per_segment * h->piece_length;
+
+    extent->segment = offset / segment_size;
+    extent->offset = offset % segment_size;
+
+    if (limit > segment_size - extent->offset) {
+        limit = segment_size - extent->offset;
+    }
+
+    s = &map->segments[extent->segment];
+    extent->generation = __atomic_load_n(&s->generation, __ATOMIC_SEQ_CST);
+
+    extent->length = map_run(map, offset, limit);
+
+    if (extent->length == 0) {
+        return 0;
+    }
+
+    if (!map_still(map, extent)) {
+        extent->length = 0;
+        return 0;
+    }
+
+    /* stored only if it changes: the line stays shared between the workers */
+
+    if (now != 0
+        && __atomic_load_n(&s->last_read, __ATOMIC_RELAXED) != now)
+    {
+        __atomic_store_n(&s->last_read, now, __ATOMIC_RELAXED);
+    }
+
+    return extent->length;
+}
+
+
+int
+map_still(const map_t *map, const map_extent_t *extent)
+{
+    return __atomic_load_n(&map->segments[extent->segment].generation,
+                           __ATOMIC_SEQ_CST)
+           == extent->generation;
+}
+
+
+uint64_t
+map_ready(const map_t *map, uint64_t offset, uint64_t limit)
+{
+    return map_run(map, offset, limit);
+}
+
+
+/*
+ * Bytes of complete pieces from offset on, at most limit.
+ */
+static uint64_t
+map_run(const map_t *map, uint64_t offset, uint64_t limit)
+{
+    uint32_t             piece, length;
+    uint64_t             end, last;
+    const map_header_t  *h;
+
+    h = map->header;
+
+    if (offset >= h->total_size || limit == 0) {
+        return 0;
+    }
+
+    if (limit > h->total_size - offset) {
+        limit = h->total_size - offset;
+    }
+
+    length = h->piece_length;
+    piece = offset / length;
+    last = (offset + limit - 1) / length;
+
+    while (piece <= last
+           && (__atomic_load_n(&map->states[piece], __ATOMIC_SEQ_CST)
+               & MAP_COMPLETE))
+    {
+        piece++;
+    }
+
+    end = (uint64_t) piece * length;
+
+    if (end <= offset) {
+        return 0;
+    }
+
+    return (end - offset < limit) ? end - offset : limit;
+}
+
+
+size_t
+map_segment_name(const uint8_t *ih, uint32_t segment, uint32_t generation,
+    char *buf, size_t size)
+{
+    int   n;
+    char  hex[41];
+
+    map_hex(hex, ih, 20);
+
+    n = snprintf(buf, size, "pieces/%s/%u.%u", hex, segment, generation);
+
+    return n;
+}
+
+
+void
+map_hex(char *dst, const uint8_t *src, size_t n)
+{
+    static const char  digits[] = "0123456789abcdef";
+
+    while (n--) {
+        *dst++ = digits[*src >> 4];
+        *dst++ = digits[*src++ & 0xf];
+    }
+
+    *dst = '\0';
+}

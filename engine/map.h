@@ -1,0 +1,246 @@
+
+/*
+ * The map: one mapped file per torrent, pieces/<ih>/map, the memory that the
+ * engine and all workers share.  It is the truth about what is in the cache;
+ * messages on the control socket are only hints.
+ *
+ *      +----------------------+ 0
+ *      | map_header_t         |  geometry, infohashes, state
+ *      +----------------------+ files_off
+ *      | map_file_t [file_n]  |  torrent order
+ *      +----------------------+ sorted_off
+ *      | uint32_t [file_n]    |  file numbers by (path bytes, number)
+ *      +----------------------+ strings_off
+ *      | name, paths          |  raw bytes, not terminated
+ *      +----------------------+ states_off (64-byte aligned)
+ *      | uint8_t [piece_n]    |  MAP_* bits of each piece
+ *      +----------------------+ segments_off (64-byte aligned)
+ *      | map_segment_t [..]   |  generation, last read, charged bytes
+ *      +----------------------+ map_size = size of the file
+ *
+ * Payload lies beside it: segment n of generation g is pieces/<ih>/<n>.<g>,
+ * the bytes of pieces [n * pieces_per_segment, ...) at their natural offset
+ * from the segment's start.
+ *
+ * Rules:
+ *  1. The engine alone writes, but for map_segment_t.last_read, which a worker
+ *     stores.  All of it is created under a temporary name, its blocks
+ *     allocated, and renamed: a map that has its name is whole.
+ *  2. MAP_COMPLETE is set after the bytes were written and their hash was
+ *     checked; until it is cleared nobody writes to those bytes.
+ *  3. Eviction: clear MAP_COMPLETE of the segment's pieces, then raise the
+ *     generation, then unlink the file.  Bytes of a generation are never
+ *     overwritten, punched or truncated: who has the file open keeps them.
+ *  4. A worker loads the generation, opens that file, sees MAP_COMPLETE, loads
+ *     the generation again; if it is the same, the descriptor is good for
+ *     those pieces from then on (map_extent() does the loads).
+ *  5. A map is replaced by marking it MAP_RETIRED and unlinking it.  Who has it
+ *     mapped checks map_usable() for each request.
+ *  6. boot_id is the kernel's when the engine last vouched for the states.  If
+ *     it is of another boot and the map was not closed cleanly, the states are
+ *     in doubt and map_open() refuses the map until the engine has seen to it.
+ *
+ * A crash leaves at most: a temporary file, partial pieces, a segment of an
+ * older generation.  The engine clears them when it starts.
+ *
+ * Safe in any process and thread; the reading side takes no lock and no system
+ * call after map_open().
+ */
+
+#ifndef _ENGINE_MAP_H_INCLUDED_
+#define _ENGINE_MAP_H_INCLUDED_
+
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+
+#define MAP_MAGIC         "CNFLMAP\n"
+#define MAP_VERSION       1
+
+#define MAP_SEGMENT_SIZE  (4 * 1024 * 1024)
+
+/* bits of a piece's state */
+#define MAP_COMPLETE      0x01  /* verified, in the cache */
+#define MAP_PARTIAL       0x02  /* some blocks are there, not verified */
+#define MAP_HASHING       0x04
+#define MAP_CHARGED       0x08  /* its space is reserved */
+#define MAP_PRIORITY      0x70  /* wish of the readers, 0 (none) to 7 */
+
+#define MAP_PRIORITY_SHIFT  4
+
+/* values of map_header_t.state */
+#define MAP_READY         1
+#define MAP_RETIRED       2
+
+/* bits of map_header_t.flags */
+#define MAP_HAS_V1        0x01
+#define MAP_HAS_V2        0x02
+#define MAP_SINGLE_FILE   0x04
+#define MAP_PRIVATE       0x08
+
+/* bits of map_file_t.flags */
+#define MAP_PAD_FILE      0x01
+
+#define MAP_WHOLE         UINT32_MAX    /* "file number" of the whole torrent */
+
+
+typedef struct {
+    char        magic[8];
+    uint32_t    version;
+    uint32_t    header_size;
+    uint64_t    map_size;
+
+    uint8_t     ih[20];             /* the name: v1, else v2 cut to 20 bytes */
+    uint32_t    flags;
+    uint8_t     v1[20];
+    uint8_t     v2[32];
+    uint32_t    piece_length;       /* bytes */
+
+    uint64_t    total_size;         /* bytes of the piece space, with pads */
+    uint64_t    whole_size;         /* bytes of the whole torrent as served */
+    int64_t     creation_date;      /* seconds since 1970, 0: unknown */
+    uint32_t    piece_n;
+    uint32_t    segment_n;
+    uint32_t    pieces_per_segment;
+    uint32_t    file_n;
+
+    uint64_t    files_off;
+    uint64_t    sorted_off;
+    uint64_t    strings_off;
+    uint64_t    strings_len;
+    uint64_t    states_off;
+    uint64_t    segments_off;
+    uint64_t    name_off;           /* from strings_off */
+    uint32_t    name_len;
+
+    uint32_t    state;              /* MAP_READY, MAP_RETIRED; atomic */
+    uint32_t    clean;              /* closed in order, bytes flushed */
+    char        boot_id[40];
+} map_header_t;
+
+
+typedef struct {
+    uint64_t    offset;             /* in the piece space */
+    uint64_t    length;
+    uint64_t    whole_offset;       /* in the whole torrent as served */
+    uint64_t    path_off;           /* from strings_off */
+    uint32_t    path_len;
+    uint32_t    flags;              /* MAP_PAD_FILE */
+} map_file_t;
+
+
+typedef struct {
+    uint32_t    generation;         /* atomic */
+    uint32_t    last_read;          /* seconds since 1970; stored by workers */
+    uint64_t    charged;            /* bytes reserved or on disk */
+} map_segment_t;
+
+
+/* A mapped map; the pointers go into the mapping. */
+typedef struct {
+    map_header_t   *header;
+    map_file_t     *files;
+    uint32_t       *sorted;
+    uint8_t        *strings;
+    uint8_t        *states;
+    map_segment_t  *segments;
+    size_t          size;
+} map_t;
+
+
+/*
+ * One run of bytes that lies within one segment.
+ */
+typedef struct {
+    uint32_t    segment;
+    uint32_t    generation;
+    off_t       offset;             /* in the segment's file */
+    uint64_t    length;             /* bytes, > 0 */
+} map_extent_t;
+
+
+/*
+ * Opens the map of a torrent for reading (and for storing last_read).
+ *
+ * dir: the cache directory, terminated
+ * ih:  the 20 byte name
+ * Returns 0, or an errno: ENOENT if there is none, EBADMSG if it is damaged, of
+ * another version, retired, or in doubt after a power cut (rule 6).  Every
+ * offset and count in it was checked against its size.  Any process.
+ */
+int map_open(map_t *map, const char *dir, const uint8_t *ih);
+
+/*
+ * The same by the name of a file, whatever its infohash, state and boot: what
+ * the engine opens to see to it.
+ */
+int map_open_file(map_t *map, const char *name);
+
+/* Unmaps; descriptors of segments are the caller's own business. */
+void map_close(map_t *map);
+
+/* Nonzero unless the map was retired since; one load. */
+int map_usable(const map_t *map);
+
+/*
+ * Finds a file by its display path: exact bytes, the first in torrent order
+ * wins.  Returns its number, or -1.
+ */
+int64_t map_find(const map_t *map, const uint8_t *path, size_t len);
+
+/*
+ * Bytes of file n, or of the whole torrent for MAP_WHOLE.
+ */
+uint64_t map_length(const map_t *map, uint32_t n);
+
+/*
+ * Translates an offset within file n (or MAP_WHOLE) to the piece space.
+ *
+ * offset: below map_length(map, n)
+ * run:    set to how many bytes from there on are contiguous in the piece space
+ *         (to the end of the file; of the whole torrent: to the next gap)
+ */
+uint64_t map_translate(const map_t *map, uint32_t n, uint64_t offset,
+    uint64_t *run);
+
+/*
+ * The longest run of complete pieces at an offset of the piece space, at most
+ * limit bytes and at most to the end of its segment.  Sets the segment's
+ * last_read to now (seconds since 1970; 0: leaves it).
+ *
+ * Returns extent->length; 0 if the piece at offset is not complete.  The
+ * descriptor rule: after opening <segment>.<generation> the caller calls
+ * map_extent() again, or map_still(), before it trusts a file it just opened.
+ */
+uint64_t map_extent(const map_t *map, uint64_t offset, uint64_t limit,
+    uint32_t now, map_extent_t *extent);
+
+/* Nonzero if the extent's segment is still of the extent's generation. */
+int map_still(const map_t *map, const map_extent_t *extent);
+
+/*
+ * Bytes of complete pieces from offset on, at most limit, across segments.
+ */
+uint64_t map_ready(const map_t *map, uint64_t offset, uint64_t limit);
+
+/*
+ * The name of a segment's file below the cache directory:
+ * "pieces/<40 hex>/<n>.<generation>", terminated.  size at least
+ * MAP_SEGMENT_NAME.  Returns its length.
+ */
+#define MAP_SEGMENT_NAME  80
+
+size_t map_segment_name(const uint8_t *ih, uint32_t segment,
+    uint32_t generation, char *buf, size_t size);
+
+/* Lower-case hex of n bytes, terminated: 2 * n + 1 bytes at dst. */
+void map_hex(char *dst, const uint8_t *src, size_t n);
+
+/* The order of paths: memcmp() of the common part, then the shorter first. */
+int map_bytes_cmp(const uint8_t *a, size_t a_len, const uint8_t *b,
+    size_t b_len);
+
+
+#endif /* _ENGINE_MAP_H_INCLUDED_ */

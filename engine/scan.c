@@ -1,0 +1,214 @@
+
+#include "scan.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "boot.h"
+
+
+static int scan_is_hash(const char *name);
+static int scan_trusted(const map_t *map, const char *name);
+static void scan_segments(map_t *map, DIR *dir);
+static int scan_segment(map_t *map, int dir, const char *name);
+static void scan_states(map_t *map);
+static void scan_remove(DIR *dir, const char *folder);
+
+
+int
+scan_store(store_t **store, int dir, const char *path, const char *name)
+{
+    int    rc;
+    DIR   *d;
+    char   folder[PATH_MAX], file[PATH_MAX];
+    map_t  map;
+
+    if (!scan_is_hash(name)) {
+        return EINVAL;
+    }
+
+    snprintf(folder, sizeof(folder), "%s/pieces/%s", path, name);
+
+    if (snprintf(file, sizeof(file), "%s/pieces/%s/map", path, name)
+        >= (int) sizeof(file))
+    {
+        return EINVAL;
+    }
+
+    d = opendir(folder);
+
+    if (d == NULL) {
+        return EINVAL;
+    }
+
+    rc = map_open_file(&map, file);
+
+    if (rc == 0 && !scan_trusted(&map, name)) {
+        map.header->state = MAP_RETIRED;
+        map_close(&map);
+        rc = EBADMSG;
+    }
+
+    if (rc != 0) {
+        scan_remove(d, folder);
+        closedir(d);
+        return ENOENT;
+    }
+
+    scan_segments(&map, d);
+    closedir(d);
+
+    snprintf(map.header->boot_id, sizeof(map.header->boot_id), "%s",
+             boot_id());
+    map.header->clean = 0;
+
+    *store = store_create(&map, dir);
+
+    if (*store == NULL) {
+        map_close(&map);
+        return ENOMEM;
+    }
+
+    return 0;
+}
+
+
+static int
+scan_is_hash(const char *name)
+{
+    return strlen(name) == 40 && strspn(name, "0123456789abcdef") == 40;
+}
+
+
+/*
+ * Bytes that were written before a power cut may be lost while the states say
+ * complete: such a map is trusted only if it was closed in order.
+ */
+static int
+scan_trusted(const map_t *map, const char *name)
+{
+    char  hex[41];
+
+    map_hex(hex, map->header->ih, 20);
+
+    return strcmp(hex, name) == 0
+           && map_usable(map)
+           && (map->header->clean
+               || strcmp(map->header->boot_id, boot_id()) == 0);
+}
+
+
+/*
+ * Counts what each segment takes on disk; files of other generations and
+ * temporary ones are removed.
+ */
+static void
+scan_segments(map_t *map, DIR *dir)
+{
+    uint32_t        i;
+    struct dirent  *entry;
+
+    for (i = 0; i < map->header->segment_n; i++) {
+        map->segments[i].charged = 0;
+    }
+
+    while ((entry = readdir(dir)) != NULL) {
+
+        if (entry->d_name[0] == '.' || strcmp(entry->d_name, "map") == 0) {
+            continue;
+        }
+
+        if (scan_segment(map, dirfd(dir), entry->d_name) != 0) {
+            (void) unlinkat(dirfd(dir), entry->d_name, 0);
+        }
+    }
+
+    scan_states(map);
+}
+
+
+static int
+scan_segment(map_t *map, int dir, const char *name)
+{
+    char           *end;
+    struct stat     st;
+    unsigned long   n, generation;
+    map_segment_t  *s;
+
+    n = strtoul(name, &end, 10);
+
+    if (end == name || *end != '.' || n >= map->header->segment_n) {
+        return -1;
+    }
+
+    s = &map->segments[n];
+    generation = strtoul(end + 1, &end, 10);
+
+    if (*end != '\0' || generation != s->generation) {
+        return -1;
+    }
+
+    if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) == -1
+        || !S_ISREG(st.st_mode))
+    {
+        return -1;
+    }
+
+    /* one block at least: a file is there, it can be evicted */
+
+    s->charged = (st.st_blocks != 0) ? (uint64_t) st.st_blocks * 512 : 512;
+
+    return 0;
+}
+
+
+/*
+ * Keeps what is complete and has its file.  Nothing else of a piece's state
+ * outlives the engine that set it.
+ */
+static void
+scan_states(map_t *map)
+{
+    uint8_t   state;
+    uint32_t  i;
+
+    for (i = 0; i < map->header->piece_n; i++) {
+        state = map->states[i];
+
+        if ((state & MAP_COMPLETE)
+            && map->segments[i / map->header->pieces_per_segment].charged)
+        {
+            state = MAP_COMPLETE|MAP_CHARGED;
+
+        } else {
+            state = 0;
+        }
+
+        __atomic_store_n(&map->states[i], state, __ATOMIC_SEQ_CST);
+    }
+}
+
+
+static void
+scan_remove(DIR *dir, const char *folder)
+{
+    struct dirent  *entry;
+
+    while ((entry = readdir(dir)) != NULL) {
+
+        if (strcmp(entry->d_name, ".") != 0
+            && strcmp(entry->d_name, "..") != 0)
+        {
+            (void) unlinkat(dirfd(dir), entry->d_name, 0);
+        }
+    }
+
+    (void) rmdir(folder);
+}

@@ -1,0 +1,120 @@
+
+/*
+ * The store: the payload of one torrent, its map and its segment files.  The
+ * disk back end's storage functions (shim_storage_t) work on it.
+ *
+ *      network thread   store_write()  store_read()  --+
+ *      hash threads     store_read()   store_publish() +-- read lock
+ *      engine thread    store_reserve() store_evict()  --- write lock
+ *
+ * The lock keeps the generation of a segment from changing under I/O on it.
+ * Bits of a piece's state are set with atomic operations, since workers and
+ * store_complete() look at them without the lock.
+ *
+ * Space: a piece is written to only while it is charged, that is, counted in
+ * its segment's charged bytes, which the cache sums up.  A block for a piece
+ * that is not charged is refused: the limit holds whatever peers send.
+ */
+
+#ifndef _ENGINE_STORE_H_INCLUDED_
+#define _ENGINE_STORE_H_INCLUDED_
+
+
+#include <pthread.h>
+#include <sys/queue.h>
+
+#include <uthash.h>
+
+#include "map.h"
+
+#include "shim/shim.h"
+
+
+#define STORE_FDS  16           /* segments kept open of one torrent */
+
+
+/* What a reader may need soon: those segments are not evicted. */
+typedef struct store_window_s  store_window_t;
+
+struct store_window_s {
+    TAILQ_ENTRY(store_window_s)  link;
+    uint64_t                     begin;     /* piece space, [begin, end) */
+    uint64_t                     end;
+};
+
+
+typedef struct {
+    int                fd;      /* -1: free */
+    uint32_t           segment;
+    uint32_t           generation;
+} store_fd_t;
+
+
+typedef struct {
+    uint8_t            ih[20];
+    map_t              map;
+    int                dir;     /* descriptor of the cache directory */
+
+    pthread_rwlock_t   lock;
+    store_fd_t         fds[STORE_FDS];
+    unsigned           fd_next;
+
+    int                refs;    /* atomic: the cache's, the shim's */
+
+    /* the engine thread's own */
+
+    TAILQ_HEAD(, store_window_s)  windows;
+    uint32_t           charged_n;   /* segments with charged bytes */
+    unsigned           loaded:1;    /* a torrent uses it */
+
+    UT_hash_handle     hh;      /* the cache's, by ih */
+} store_t;
+
+
+/* The functions the shim calls; ctx is a store_t. */
+extern const shim_storage_t  store_storage;
+
+
+/*
+ * Takes over the mapped map.  dir: descriptor of the cache directory, stays
+ * the caller's.  Returns a store with one reference, or NULL (out of memory;
+ * the map is still the caller's).  Engine thread.
+ */
+store_t *store_create(map_t *map, int dir);
+
+/* Drops a reference; the last one unmaps and closes.  Any thread. */
+void store_release(store_t *store);
+
+/* Bytes a piece takes on disk: its length in whole pages. */
+uint64_t store_piece_charge(const store_t *store, uint32_t piece);
+
+/* Bytes of a piece. */
+uint32_t store_piece_length(const store_t *store, uint32_t piece);
+
+/*
+ * Charges a piece that is not charged yet; returns the bytes.  Engine thread,
+ * as all below.
+ */
+uint64_t store_charge(store_t *store, uint32_t piece, uint32_t now);
+
+/*
+ * Takes the charge of a piece back if nothing was written to it.  Returns the
+ * bytes, 0 if it holds blocks or is complete.
+ */
+uint64_t store_discharge(store_t *store, uint32_t piece);
+
+/* Nonzero if a reader's window touches the segment. */
+int store_segment_needed(const store_t *store, uint32_t segment);
+
+/*
+ * Evicts a segment (map.h, rule 3).  Returns the bytes it was charged;
+ * *complete is set to nonzero if a piece of it was complete.
+ */
+uint64_t store_evict(store_t *store, uint32_t segment, int *complete);
+
+/* The first piece of a segment and how many it has. */
+uint32_t store_segment_pieces(const store_t *store, uint32_t segment,
+    uint32_t *first);
+
+
+#endif /* _ENGINE_STORE_H_INCLUDED_ */

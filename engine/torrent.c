@@ -1,0 +1,504 @@
+
+#include "torrent.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "call.h"
+#include "load.h"
+#include "log.h"
+#include "metainfo.h"
+#include "reader.h"
+#include "reply.h"
+#include "server.h"
+
+
+static void torrent_have_info(torrent_t *torrent);
+static void torrent_rename(torrent_t *torrent);
+static int torrent_open_store(torrent_t *torrent);
+static void torrent_answer(request_t *request);
+static void torrent_storage_error(torrent_t *torrent, int error);
+static void torrent_drop(torrent_t *torrent);
+
+
+torrent_t *
+torrent_find(engine_t *engine, const uint8_t *ih)
+{
+    alias_t    *alias;
+    torrent_t  *torrent;
+
+    HASH_FIND(hh, engine->torrents, ih, 20, torrent);
+
+    if (torrent != NULL) {
+        return torrent;
+    }
+
+    HASH_FIND(hh, engine->aliases, ih, 20, alias);
+
+    return (alias != NULL) ? alias->torrent : NULL;
+}
+
+
+torrent_t *
+torrent_by_id(engine_t *engine, shim_id_t id)
+{
+    torrent_t  *torrent;
+
+    HASH_FIND(hh_id, engine->ids, &id, sizeof(id), torrent);
+
+    return torrent;
+}
+
+
+void
+torrent_hold(request_t *request, const uint8_t *ih, const uint8_t *body,
+    size_t len)
+{
+    char           err[256];
+    engine_t      *engine;
+    torrent_t     *torrent;
+    proto_hold_t   hold;
+
+    engine = request->conn->engine;
+    memcpy(&hold, body, sizeof(hold));
+
+    torrent = request->torrent;
+
+    if (torrent == NULL) {
+        torrent = torrent_find(engine, ih);
+
+        if (torrent == NULL) {
+            torrent = load_torrent(engine, ih, &hold, err, sizeof(err));
+        }
+
+        if (torrent == NULL) {
+            reply_fail(request, 500, err);
+            return;
+        }
+
+        torrent_enter(torrent, request);
+    }
+
+    if (len > sizeof(hold)) {
+        load_magnet(torrent, body + sizeof(hold), len - sizeof(hold));
+    }
+
+    if (torrent->store != NULL) {
+        torrent_answer(request);
+
+    } else if (torrent_found(torrent)) {
+        return;
+
+    } else if (request->call != 0 && (request->flags & PROTO_NOWAIT)) {
+        reply_body(request, 202, 0, "info not ready\n", 15);
+    }
+}
+
+
+torrent_t *
+torrent_create(engine_t *engine, const uint8_t *ih, shim_id_t id)
+{
+    torrent_t  *torrent;
+
+    torrent = calloc(1, sizeof(torrent_t));
+
+    if (torrent == NULL) {
+        return NULL;
+    }
+
+    torrent->engine = engine;
+    torrent->id = id;
+    torrent->info.size = sizeof(shim_info_t);
+    memcpy(torrent->ih, ih, 20);
+    TAILQ_INIT(&torrent->requests);
+
+    HASH_ADD(hh, engine->torrents, ih, 20, torrent);
+    HASH_ADD(hh_id, engine->ids, id, sizeof(shim_id_t), torrent);
+
+    return torrent;
+}
+
+
+void
+torrent_alias(torrent_t *torrent, const uint8_t *ih)
+{
+    alias_t   *alias;
+    engine_t  *engine;
+
+    engine = torrent->engine;
+
+    if (torrent_find(engine, ih) != NULL) {
+        return;
+    }
+
+    alias = malloc(sizeof(alias_t));
+
+    if (alias == NULL) {
+        return;
+    }
+
+    memcpy(alias->ih, ih, 20);
+    alias->torrent = torrent;
+
+    HASH_ADD(hh, engine->aliases, ih, 20, alias);
+}
+
+
+void
+torrent_enter(torrent_t *torrent, request_t *request)
+{
+    request->torrent = torrent;
+    TAILQ_INSERT_TAIL(&torrent->requests, request, link);
+
+    if (torrent->idle) {
+        torrent->idle = 0;
+        TAILQ_REMOVE(&torrent->engine->idle, torrent, idle_link);
+    }
+}
+
+
+void
+torrent_leave(request_t *request)
+{
+    engine_t   *engine;
+    torrent_t  *torrent;
+
+    torrent = request->torrent;
+
+    if (torrent == NULL) {
+        return;
+    }
+
+    engine = torrent->engine;
+
+    request->torrent = NULL;
+    TAILQ_REMOVE(&torrent->requests, request, link);
+
+    if (TAILQ_EMPTY(&torrent->requests) && engine->conf.torrent_grace >= 0) {
+        torrent->idle = 1;
+        torrent->idle_since = engine_now();
+        TAILQ_INSERT_TAIL(&engine->idle, torrent, idle_link);
+    }
+}
+
+
+void
+torrent_event(engine_t *engine, const shim_event_t *ev)
+{
+    char        hex[41];
+    torrent_t  *torrent;
+
+    torrent = torrent_by_id(engine, ev->id);
+
+    if (torrent == NULL) {
+        return;
+    }
+
+    map_hex(hex, torrent->ih, 20);
+
+    switch (ev->type) {
+
+    case SHIM_EVENT_METADATA:
+        (void) torrent_found(torrent);
+        break;
+
+    case SHIM_EVENT_PIECE:
+        if (torrent->store != NULL) {
+            reader_piece(torrent, ev->piece);
+        }
+
+        break;
+
+    case SHIM_EVENT_PIECE_FAILED:
+        engine_log(engine, ENGINE_LOG_INFO, 0,
+                   "torrent \"%s\": piece %u was corrupt", hex, ev->piece);
+        break;
+
+    case SHIM_EVENT_STORAGE_ERROR:
+        torrent_storage_error(torrent, ev->error);
+        break;
+
+    case SHIM_EVENT_TORRENT_ERROR:
+        engine_log(engine, ENGINE_LOG_ERR, 0, "torrent \"%s\": %s", hex,
+                   ev->text);
+        torrent_fail(torrent, 502, ev->text);
+        break;
+
+    default:
+        engine_log(engine, ev->level ? ev->level : ENGINE_LOG_INFO, 0,
+                   "torrent \"%s\": %s", hex, ev->text);
+        break;
+    }
+}
+
+
+int
+torrent_found(torrent_t *torrent)
+{
+    if (torrent->store != NULL
+        || shim_info(torrent->engine->shim, torrent->id, &torrent->info)
+           != SHIM_OK)
+    {
+        return 0;
+    }
+
+    torrent_have_info(torrent);
+
+    return 1;
+}
+
+
+/*
+ * The info is known: the torrent takes its own name, gets its store, and
+ * everybody who waits is answered.
+ */
+static void
+torrent_have_info(torrent_t *torrent)
+{
+    int         rc;
+    char        text[128], hex[41];
+    engine_t   *engine;
+    request_t  *request, *next;
+
+    engine = torrent->engine;
+
+    torrent_rename(torrent);
+
+    rc = torrent_open_store(torrent);
+
+    if (rc != 0) {
+        map_hex(hex, torrent->ih, 20);
+        engine_log(engine, ENGINE_LOG_CRIT, rc,
+                   "torrent \"%s\": no place in the cache directory", hex);
+
+        snprintf(text, sizeof(text), "cache directory: %s", strerror(rc));
+        torrent_fail(torrent, (rc == ENOSPC || rc == EDQUOT) ? 507 : 500,
+                     text);
+        return;
+    }
+
+    metainfo_save(torrent);
+
+    for (request = TAILQ_FIRST(&torrent->requests);
+         request != NULL;
+         request = next)
+    {
+        next = TAILQ_NEXT(request, link);
+        torrent_answer(request);
+    }
+}
+
+
+/*
+ * A torrent is named by its v1 infohash, or by the start of its v2 infohash if
+ * it has no other.  The name it was asked by may be the second of a hybrid.
+ */
+static void
+torrent_rename(torrent_t *torrent)
+{
+    uint8_t    *ih, asked[20];
+    engine_t   *engine;
+    torrent_t  *other;
+
+    engine = torrent->engine;
+    ih = torrent->info.has_v1 ? torrent->info.v1 : torrent->info.v2;
+
+    if (memcmp(torrent->ih, ih, 20) != 0) {
+        HASH_FIND(hh, engine->torrents, ih, 20, other);
+
+        if (other == NULL) {
+            memcpy(asked, torrent->ih, 20);
+
+            HASH_DEL(engine->torrents, torrent);
+            memcpy(torrent->ih, ih, 20);
+            HASH_ADD(hh, engine->torrents, ih, 20, torrent);
+
+            torrent_alias(torrent, asked);
+        }
+    }
+
+    if (torrent->info.has_v1 && torrent->info.has_v2) {
+        torrent_alias(torrent, torrent->info.v2);
+    }
+}
+
+
+static int
+torrent_open_store(torrent_t *torrent)
+{
+    int        rc;
+    engine_t  *engine;
+
+    engine = torrent->engine;
+
+    rc = cache_store(&engine->cache, &torrent->store, torrent->ih,
+                     engine->shim, torrent->id, &torrent->info);
+
+    if (rc != 0) {
+        torrent->store = NULL;
+        return rc;
+    }
+
+    __atomic_add_fetch(&torrent->store->refs, 1, __ATOMIC_RELAXED);
+
+    if (shim_attach(engine->shim, torrent->id, torrent->store) != SHIM_OK) {
+        store_release(torrent->store);
+        cache_unload(&engine->cache, torrent->store);
+        torrent->store = NULL;
+        return EINVAL;
+    }
+
+    return 0;
+}
+
+
+/*
+ * Answers a request of a torrent that is ready.
+ */
+static void
+torrent_answer(request_t *request)
+{
+    if (request->call != 0) {
+        call_answer(request);
+        return;
+    }
+
+    reply_ready(request);
+    reader_start(request);
+}
+
+
+void
+torrent_fail(torrent_t *torrent, unsigned status, const char *text)
+{
+    request_t  *request;
+
+    while ((request = TAILQ_FIRST(&torrent->requests)) != NULL) {
+        reply_fail(request, status, text);
+    }
+
+    torrent_drop(torrent);
+}
+
+
+/*
+ * A block could not be written.  On a full disk the cache gives way; if it has
+ * nothing to give, or the disk is broken, the readers are told.
+ */
+static void
+torrent_storage_error(torrent_t *torrent, int error)
+{
+    char        text[128], hex[41];
+    uint64_t    freed;
+    engine_t   *engine;
+    request_t  *request, *next;
+
+    engine = torrent->engine;
+    freed = 0;
+
+    if (error == ENOSPC || error == EDQUOT) {
+        freed = cache_evict(&engine->cache);
+    }
+
+    if (freed != 0) {
+        return;
+    }
+
+    map_hex(hex, torrent->ih, 20);
+    engine_log(engine, ENGINE_LOG_CRIT, error,
+               "torrent \"%s\": cache cannot be written", hex);
+
+    snprintf(text, sizeof(text), "cache directory: %s", strerror(error));
+
+    for (request = TAILQ_FIRST(&torrent->requests);
+         request != NULL;
+         request = next)
+    {
+        next = TAILQ_NEXT(request, link);
+
+        if (request->reading && request->waiting) {
+            reply_fail(request,
+                        (error == ENOSPC || error == EDQUOT) ? 507 : 500,
+                        text);
+        }
+    }
+}
+
+
+int
+torrent_expire(engine_t *engine)
+{
+    int64_t     left;
+    torrent_t  *torrent;
+
+    while ((torrent = TAILQ_FIRST(&engine->idle)) != NULL) {
+        left = torrent->idle_since + engine->conf.torrent_grace
+               - engine_now();
+
+        if (left > 0) {
+            return (left < 60000) ? (int) left : 60000;
+        }
+
+        torrent_drop(torrent);
+    }
+
+    return -1;
+}
+
+
+void
+torrent_drop_all(engine_t *engine)
+{
+    torrent_t  *torrent, *next;
+
+    HASH_ITER(hh, engine->torrents, torrent, next) {
+        torrent_drop(torrent);
+    }
+}
+
+
+/*
+ * Nobody holds it any more.
+ */
+static void
+torrent_drop(torrent_t *torrent)
+{
+    alias_t   *alias, *next;
+    engine_t  *engine;
+
+    engine = torrent->engine;
+
+    if (torrent->idle) {
+        TAILQ_REMOVE(&engine->idle, torrent, idle_link);
+    }
+
+    if (torrent->dirty) {
+        TAILQ_REMOVE(&engine->dirty, torrent, dirty_link);
+    }
+
+    HASH_ITER(hh, engine->aliases, alias, next) {
+        if (alias->torrent == torrent) {
+            HASH_DEL(engine->aliases, alias);
+            free(alias);
+        }
+    }
+
+    if (torrent->store != NULL) {
+        metainfo_save(torrent);
+    }
+
+    (void) shim_remove(engine->shim, torrent->id);
+
+    if (torrent->store != NULL) {
+        reader_abandon(torrent);
+        cache_unload(&engine->cache, torrent->store);
+    }
+
+    HASH_DEL(engine->torrents, torrent);
+    HASH_DELETE(hh_id, engine->ids, torrent);
+
+    free(torrent->wants);
+    free(torrent);
+}

@@ -1,0 +1,157 @@
+
+/*
+ * What the parts of the engine share.  All of it belongs to the engine's
+ * thread.
+ *
+ *      engine_t ---- conn_t      a worker's connection
+ *         |             |
+ *         |          request_t   a client's request: what it waits for, or
+ *         |             |        the bytes it reads
+ *         +------- torrent_t     loaded: known to the shim
+ *                       |
+ *                    store_t     its payload, once the info is known
+ */
+
+#ifndef _ENGINE_TYPES_H_INCLUDED_
+#define _ENGINE_TYPES_H_INCLUDED_
+
+
+#include <stdint.h>
+#include <sys/queue.h>
+
+#include <uthash.h>
+
+#include "cache.h"
+#include "engine.h"
+#include "proto.h"
+#include "store.h"
+
+#include "shim/shim.h"
+
+
+#define ENGINE_NAME     "confluence-nginx"
+#define ENGINE_VERSION  "0.1"
+
+
+typedef struct conn_s     conn_t;
+typedef struct packet_s   packet_t;
+typedef struct request_s  request_t;
+typedef struct torrent_s  torrent_t;
+
+
+struct packet_s {
+    STAILQ_ENTRY(packet_s)  link;
+    int                     fd;         /* to be passed, or -1 */
+    size_t                  len;
+    proto_msg_t             msg;        /* the body follows */
+};
+
+
+struct conn_s {
+    engine_t                  *engine;
+    LIST_ENTRY(conn_s)         link;
+    int                        fd;
+    request_t                 *requests;    /* hash by tag */
+    STAILQ_HEAD(, packet_s)    out;         /* what must not be lost */
+    unsigned                   greeted:1;   /* HELLO was seen */
+    unsigned                   lost:1;      /* a hint did not fit */
+    unsigned                   writing:1;   /* EPOLLOUT is asked for */
+    unsigned                   dead:1;
+};
+
+
+struct request_s {
+    uint32_t                   tag;
+    conn_t                    *conn;
+    torrent_t                 *torrent;
+    TAILQ_ENTRY(request_s)     link;        /* the torrent's */
+
+    uint16_t                   call;        /* proto_call_e, 0: data */
+    uint16_t                   flags;
+
+    unsigned                   reading:1;   /* READ was seen */
+    unsigned                   waiting:1;   /* its next piece is missing */
+
+    /* offsets are of the piece space */
+
+    uint64_t                   begin;       /* the next byte it needs */
+    uint64_t                   end;
+    uint64_t                   start;       /* where it began to read on */
+    int64_t                    since;       /* and when, ms */
+    store_window_t             window;      /* in the store's list */
+
+    /* while the wanted pieces are gathered */
+
+    uint32_t                   piece;
+    uint32_t                   last;
+    unsigned                   first:1;
+
+    UT_hash_handle             hh;          /* the connection's */
+};
+
+
+struct torrent_s {
+    engine_t                  *engine;
+    uint8_t                    ih[20];
+    shim_id_t                  id;
+    store_t                   *store;       /* NULL: no info yet */
+    shim_info_t                info;
+
+    TAILQ_HEAD(, request_s)    requests;
+
+    shim_want_t               *wants;       /* what the shim was told */
+    uint32_t                   want_n;
+    uint32_t                   want_max;
+
+    unsigned                   dirty:1;     /* on the list of those */
+    unsigned                   short_of:1;  /* more is wanted than is asked */
+    unsigned                   idle:1;      /* in grace, on the list of those */
+
+    int64_t                    idle_since;  /* ms */
+
+    TAILQ_ENTRY(torrent_s)     dirty_link;
+    TAILQ_ENTRY(torrent_s)     idle_link;
+
+    UT_hash_handle             hh;          /* by ih */
+    UT_hash_handle             hh_id;       /* by id */
+};
+
+
+/* A second name of a torrent: a hybrid's v2 infohash, cut to 20 bytes. */
+typedef struct {
+    uint8_t                    ih[20];
+    torrent_t                 *torrent;
+    UT_hash_handle             hh;
+} alias_t;
+
+
+struct engine_s {
+    engine_conf_t              conf;        /* strings are copies */
+    shim_t                    *shim;
+    cache_t                    cache;
+
+    torrent_t                 *torrents;    /* by ih */
+    torrent_t                 *ids;         /* the same, by the shim's id */
+    alias_t                   *aliases;
+
+    TAILQ_HEAD(, torrent_s)    dirty;
+    TAILQ_HEAD(, torrent_s)    idle;        /* longest idle first */
+
+    LIST_HEAD(, conn_s)        conns;
+    uint8_t                   *packet;      /* PROTO_PACKET_MAX bytes */
+
+    int                        lock;
+    int                        listen;
+    int                        epoll;
+    int                        stop;        /* eventfd */
+
+    pthread_t                  thread;
+
+    /* read by other threads, atomic */
+
+    int                        workers;     /* greeted connections */
+    int64_t                    successor;   /* when one last knocked, ms */
+};
+
+
+#endif /* _ENGINE_TYPES_H_INCLUDED_ */

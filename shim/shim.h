@@ -1,0 +1,394 @@
+/*
+ * shim.h: libtorrent behind plain C.
+ *
+ * A shim is one libtorrent session with a disk back end and a peer plugin of
+ * ours.  It moves blocks between the swarm and a storage that the caller
+ * supplies, and verifies pieces; it keeps no payload and decides nothing about
+ * what to fetch or to evict.
+ *
+ *      owner thread                libtorrent threads, hash threads
+ *      ------------                --------------------------------
+ *      shim_add/want/forget  ----> session (posted, in order)
+ *      shim_next_event      <----  event queue + eventfd
+ *                                  storage->write/read/publish (thread safe)
+ *
+ * Rules:
+ *  1. Every function below is called on the owner thread, the one that called
+ *     shim_open(), and is noexcept.  None waits for the network.
+ *  2. The storage functions are called on the shim's threads, several at once.
+ *     They may do disk I/O on the page cache; they must not call the shim.
+ *  3. libtorrent never owns a piece: the back end verifies each piece itself,
+ *     publishes it to the storage, and answers libtorrent's jobs as aborted.
+ *     Thus nothing need be forgotten when the caller evicts a piece, and what
+ *     was evicted can be wanted again at once.
+ *  4. A torrent is named by an id with a generation; an id of a removed
+ *     torrent is refused with SHIM_GONE, never mistaken for another.
+ */
+
+#ifndef CONFLUENCE_SHIM_H
+#define CONFLUENCE_SHIM_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef int32_t shim_rc_t;
+
+#define SHIM_OK          0
+#define SHIM_ERROR      -1      /* see the text */
+#define SHIM_GONE       -2      /* no such torrent */
+#define SHIM_NOT_READY  -3      /* metadata not known yet */
+#define SHIM_INVALID    -4      /* the caller's data is bad: see the text */
+#define SHIM_EXISTS     -5      /* the torrent is there already, id returned */
+
+typedef struct shim_s shim_t;
+typedef uint64_t shim_id_t;     /* 0 is no torrent */
+
+
+/*
+ * Where verified bytes live.  ctx is the storage of one torrent, handed over
+ * by shim_attach(); the shim calls release(ctx) exactly once, when no job of
+ * that torrent can use it any more.  Offsets are bytes within the piece.
+ */
+typedef struct
+{
+    /*
+     * Takes a block that arrived.  Network thread.  Returns 0 and the
+     * generation of the file it went to; EAGAIN: the piece has no space
+     * reserved (nobody wants it any more), the block is dropped; EEXIST: the
+     * piece is complete already, the block is dropped; else errno.
+     */
+    int (*write)(void* ctx,
+        uint32_t piece,
+        uint32_t offset,
+        void const* buf,
+        uint32_t len,
+        uint32_t* generation);
+
+    /*
+     * Reads len bytes of a piece of the given generation (0: of the present
+     * one, and only if the piece is complete: for uploads).  Hash or network
+     * thread.  Bytes never written read as zeros.  Returns 0, ESTALE if the
+     * generation was evicted or the piece is not complete, or errno.
+     */
+    int (*read)(void* ctx,
+        uint32_t piece,
+        uint32_t offset,
+        void* buf,
+        uint32_t len,
+        uint32_t generation);
+
+    /*
+     * A piece's bytes of that generation were verified (ok 1) or found bad
+     * (ok 0).  Hash thread.  After ok the bytes are served to clients.
+     * Returns 0, or ESTALE if that generation was evicted meanwhile.
+     */
+    int (*publish)(void* ctx, uint32_t piece, uint32_t generation, int ok);
+
+    /* Nonzero if the piece is complete.  Any thread, lock free. */
+    int (*complete)(void* ctx, uint32_t piece);
+
+    /* The last call for this ctx. */
+    void (*release)(void* ctx);
+} shim_storage_t;
+
+
+typedef struct
+{
+    uint32_t size;              /* sizeof(shim_config_t) */
+    char const* listen;         /* libtorrent's form: "0.0.0.0:42069,[::]:42069" */
+    char const* dht_bootstrap;  /* "host:port,host:port", "" for none */
+    char const* public_ip;      /* told to trackers, "" for none */
+    char const* user_agent;     /* "confluence-nginx/0.1" */
+    uint8_t dht;
+    uint8_t pex;
+    uint8_t lsd;
+    uint8_t utp;
+    uint8_t tcp;
+    uint8_t upnp;
+    uint8_t trackers;           /* 0: nothing is announced */
+    uint8_t seed;               /* upload to anyone; 0: only while reading */
+    uint32_t max_connections;   /* of the session; 0: the default of 500 */
+    uint32_t upload_rate;       /* bytes per second, 0: no limit */
+    uint32_t download_rate;     /* bytes per second, 0: no limit */
+    shim_storage_t storage;
+} shim_config_t;
+
+/*
+ * Opens a session.  config is copied.  All signals are blocked in the threads
+ * it starts.  Returns SHIM_OK and *out, or SHIM_ERROR and a text in err.
+ */
+shim_rc_t shim_open(shim_config_t const* config,
+    shim_t** out,
+    char* err,
+    size_t err_size);
+
+/*
+ * Stops everything: trackers are told within deadline_ms (0: not at all), all
+ * threads are joined, every attached storage is released.
+ */
+void shim_close(shim_t* s, uint32_t deadline_ms);
+
+/* An eventfd, readable when shim_next_event() has something. */
+int shim_event_fd(shim_t* s);
+
+
+typedef struct
+{
+    uint32_t size;              /* sizeof(shim_add_t) */
+    uint8_t const* v1;          /* 20 bytes or NULL */
+    uint8_t const* v2;          /* 32 bytes or NULL */
+    void const* metainfo;       /* a .torrent, or NULL: metadata from peers */
+    size_t metainfo_len;
+    char const* name;           /* shown until the info is known, or NULL */
+} shim_add_t;
+
+/*
+ * Adds a torrent that fetches nothing until shim_want().  With metainfo the
+ * infohashes may be NULL; if given, the info must hash to them.  The metainfo's
+ * own trackers, web seeds and DHT nodes are taken, with their tiers.
+ *
+ * With metainfo shim_info() works at once; without it, after
+ * SHIM_EVENT_METADATA.
+ *
+ * Returns SHIM_OK; SHIM_EXISTS and the id it has (nothing was changed);
+ * SHIM_INVALID and a text (metainfo malformed, absurd, or of another
+ * infohash); SHIM_NOT_READY: a bencoded dictionary without info; SHIM_ERROR.
+ */
+shim_rc_t shim_add(shim_t* s,
+    shim_add_t const* a,
+    shim_id_t* id,
+    char* err,
+    size_t err_size);
+
+/*
+ * Merges the trackers (tier by tier), web seeds and DHT nodes of a .torrent
+ * into a torrent; its info, if any, is not looked at.  SHIM_INVALID and a text
+ * if it is not a bencoded dictionary.
+ */
+shim_rc_t shim_merge(shim_t* s,
+    shim_id_t id,
+    void const* metainfo,
+    size_t metainfo_len,
+    char* err,
+    size_t err_size);
+
+/* Removes a torrent; peers are dropped, trackers told.  Data stays. */
+shim_rc_t shim_remove(shim_t* s, shim_id_t id);
+
+/* Adds a tracker URL to a tier unless any tier has it. */
+shim_rc_t shim_add_tracker(shim_t* s,
+    shim_id_t id,
+    char const* url,
+    uint32_t tier);
+
+/* Removes every tracker of the torrent. */
+shim_rc_t shim_clear_trackers(shim_t* s, shim_id_t id);
+
+/* Adds a web seed (BEP 19) unless it is known. */
+shim_rc_t shim_add_web_seed(shim_t* s, shim_id_t id, char const* url);
+
+/*
+ * Dials a peer at once: "1.2.3.4:5", "[::1]:5"; a host name is resolved.
+ * SHIM_INVALID if it is not of that form.
+ */
+shim_rc_t shim_add_peer(shim_t* s, shim_id_t id, char const* host_port);
+
+
+#define SHIM_PAD_FILE    0x01   /* BEP 47: alignment, zeros */
+
+typedef struct
+{
+    uint32_t size;              /* sizeof(shim_info_t) */
+    uint8_t v1[20];
+    uint8_t v2[32];
+    uint8_t has_v1;
+    uint8_t has_v2;
+    uint8_t single_file;        /* display path is the name */
+    uint8_t is_private;         /* BEP 27 */
+    uint32_t piece_length;      /* bytes, > 0 */
+    uint32_t piece_n;
+    uint64_t total_size;        /* bytes of the piece space, pads included */
+    uint32_t file_n;            /* pads included */
+    int64_t creation_date;      /* seconds since 1970, 0: not told */
+    char const* name;           /* raw bytes, not terminated, as shim_file_t */
+    uint32_t name_len;
+} shim_info_t;
+
+typedef struct
+{
+    uint64_t offset;            /* in the piece space */
+    uint64_t length;
+    char const* path;           /* display path as in the info dict, raw bytes */
+    uint32_t path_len;
+    uint32_t flags;
+} shim_file_t;
+
+/*
+ * The layout, once SHIM_EVENT_METADATA was seen.  Pointers are valid until the
+ * torrent is removed.  SHIM_NOT_READY before.
+ *
+ * Display paths: name.utf-8 or name of a single-file torrent; else the
+ * components of path.utf-8 or path joined by '/', without the name; of the
+ * file tree for v2.  Raw bytes, neither sanitized nor normalised.
+ */
+shim_rc_t shim_info(shim_t* s, shim_id_t id, shim_info_t* info);
+shim_rc_t shim_file(shim_t* s, shim_id_t id, uint32_t n, shim_file_t* file);
+
+/* The raw info dictionary; valid until the torrent is removed. */
+shim_rc_t shim_info_bytes(shim_t* s,
+    shim_id_t id,
+    void const** buf,
+    size_t* len);
+
+/*
+ * Bencodes a .torrent: announce, announce-list, comment, created by, creation
+ * date, info, piece layers, url-list; absent keys are omitted.  *buf is freed
+ * by shim_free().  SHIM_NOT_READY without info.
+ */
+shim_rc_t shim_metainfo(shim_t* s,
+    shim_id_t id,
+    char const* comment,
+    char const* created_by,
+    int64_t creation_date,
+    void** buf,
+    size_t* len);
+void shim_free(void* buf);
+
+
+/*
+ * Gives the torrent its storage; blocks that arrive before are dropped.  Pieces
+ * that the storage calls complete are offered to peers.
+ */
+shim_rc_t shim_attach(shim_t* s, shim_id_t id, void* ctx);
+
+typedef struct
+{
+    uint32_t piece;
+    int32_t deadline_ms;        /* from now; -1: none, priority alone */
+    uint8_t priority;           /* 1 (low) to 7, libtorrent's */
+} shim_want_t;
+
+/*
+ * Replaces the whole list of wanted pieces, most urgent first; pieces not in
+ * it are no longer requested.  What was wanted already and stays costs nothing.
+ * restart: the reader went elsewhere: outstanding requests of pieces that are
+ * no longer wanted are cancelled, so that the first of the new list need not
+ * queue behind them.
+ */
+shim_rc_t shim_want(shim_t* s,
+    shim_id_t id,
+    shim_want_t const* want,
+    uint32_t n,
+    int restart);
+
+/*
+ * Tells that pieces [first, first + n) were evicted: blocks held of an evicted
+ * generation are given up, peers are told dont_have (BEP 54 lt_donthave).
+ */
+shim_rc_t shim_forget(shim_t* s, shim_id_t id, uint32_t first, uint32_t n);
+
+
+typedef enum
+{
+    SHIM_EVENT_NONE = 0,
+    SHIM_EVENT_METADATA,        /* the info is known, shim_info() works */
+    SHIM_EVENT_PIECE,           /* piece: verified and published */
+    SHIM_EVENT_PIECE_FAILED,    /* piece: bytes were bad, fetched again */
+    SHIM_EVENT_STORAGE_ERROR,   /* piece, error: the storage's errno */
+    SHIM_EVENT_TORRENT_ERROR,   /* text; the torrent cannot go on */
+    SHIM_EVENT_LISTEN_FAILED,   /* text */
+    SHIM_EVENT_LISTENING,       /* text: address; port */
+    SHIM_EVENT_LOG              /* text; level as below */
+} shim_event_type_t;
+
+#define SHIM_LOG_ERR    4       /* values of nginx and syslog */
+#define SHIM_LOG_WARN   5
+#define SHIM_LOG_NOTICE 6
+#define SHIM_LOG_INFO   7
+
+typedef struct
+{
+    shim_event_type_t type;
+    shim_id_t id;               /* 0: of the session */
+    uint32_t piece;
+    int32_t error;
+    uint16_t port;
+    uint8_t level;
+    char text[256];             /* terminated */
+} shim_event_t;
+
+/* Takes the oldest event; 1, or 0 if there is none (the eventfd is reset). */
+int shim_next_event(shim_t* s, shim_event_t* ev);
+
+
+typedef struct
+{
+    uint32_t size;              /* sizeof(shim_torrent_status_t) */
+    uint32_t peers;             /* connected */
+    uint32_t seeds;             /* connected, having everything */
+    uint32_t known_peers;       /* candidates */
+    uint64_t download_rate;     /* bytes per second */
+    uint64_t upload_rate;
+    uint64_t downloaded;        /* payload bytes of this session */
+    uint64_t uploaded;          /* bytes, the plugin's included */
+    uint8_t downloading_metadata;
+    uint8_t interested_peers;
+} shim_torrent_status_t;
+
+typedef struct
+{
+    char url[256];
+    uint32_t tier;
+    uint32_t fails;
+    int32_t next_announce;      /* seconds from now, -1: never */
+    int32_t peers;              /* of the last answer, -1: none yet */
+    char error[160];            /* the last one, "" if none */
+} shim_tracker_t;
+
+typedef struct
+{
+    char address[64];           /* "1.2.3.4:5" */
+    char client[64];            /* printable */
+    uint32_t download_rate;
+    uint32_t upload_rate;
+    uint32_t have;              /* pieces */
+    uint8_t interesting;        /* we want something of it */
+    uint8_t choked;             /* it chokes us */
+    uint8_t interested;         /* it wants something of us */
+    uint8_t choking;            /* we choke it */
+    uint8_t utp;
+    uint8_t incoming;
+    uint8_t source;             /* libtorrent's peer_source_flags */
+} shim_peer_t;
+
+/* These ask the network thread and wait for its answer: some 0.1 ms. */
+shim_rc_t shim_torrent_status(shim_t* s,
+    shim_id_t id,
+    shim_torrent_status_t* status);
+
+/* Fill up to max entries; *n is how many there are. */
+shim_rc_t shim_trackers(shim_t* s,
+    shim_id_t id,
+    shim_tracker_t* out,
+    uint32_t max,
+    uint32_t* n);
+shim_rc_t shim_peers(shim_t* s,
+    shim_id_t id,
+    shim_peer_t* out,
+    uint32_t max,
+    uint32_t* n);
+
+/* The port for incoming peers, 0 if none; "libtorrent 2.0.8". */
+uint16_t shim_listen_port(shim_t* s);
+char const* shim_version(void);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
