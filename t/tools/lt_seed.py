@@ -3,10 +3,11 @@
 """Seeds torrents with libtorrent.
 
 lt_seed.py TORRENT DIR [TORRENT DIR]... --listen IP:PORT [--rate BYTES]
-    [--check] [--utp] [--lsd] [--pex] [--dht IP:PORT] [--set KEY=JSON]
+    [--check] [--utp] [--lsd] [--dht IP:PORT] [--set KEY=JSON] [--while PID]
 
-Files are believed to be right unless --check is given.  Prints READY when
-all of them are seeded; stops on SIGTERM or when its standard input ends.
+Files are believed to be right unless --check is given.  Prints READY and the
+port when all of them are seeded.  Stops on SIGTERM, and when its standard
+input ends or, with --while, when that process is gone.
 """
 
 import argparse
@@ -72,8 +73,8 @@ def main():
     p.add_argument('--check', action='store_true')
     p.add_argument('--utp', action='store_true')
     p.add_argument('--lsd', action='store_true')
-    p.add_argument('--pex', action='store_true')
     p.add_argument('--dht')
+    p.add_argument('--while', dest='pid', type=int)
     p.add_argument('--set', action='append', default=[])
     a = p.parse_args()
 
@@ -98,8 +99,14 @@ def main():
     print('READY', session.listen_port(), flush=True)
 
     while True:
-        if select.select([sys.stdin], [], [], 1)[0] and not os.read(0, 4096):
+        if a.pid:
+            time.sleep(1)
+            if not os.path.exists('/proc/%d' % a.pid):
+                os._exit(0)
+        elif select.select([sys.stdin], [], [], 1)[0] \
+                and not os.read(0, 4096):
             os._exit(0)
+
         for alert in session.pop_alerts():
             print(alert.message(), file=sys.stderr, flush=True)
 
