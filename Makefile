@@ -2,6 +2,7 @@
 # make             the module for Debian's nginx: build/ngx_http_confluence_module.so
 # make install     puts it where Debian's nginx looks (DESTDIR is honoured)
 # make check       check-style and check-layers
+# make unit        the C tests that t/unit.t runs
 # make clean
 #
 # SANITIZE=address,undefined   builds below build/sanitize/ with these
@@ -114,9 +115,25 @@ check-style:
 check-layers:
 	tools/check-layers
 
+# The C tests of t/unit, which t/unit.t runs: parts of the engine on their own.
+
+UNITS     = $(patsubst t/unit/%.c,$(BUILD)/unit/%,$(wildcard t/unit/*.c))
+
+UNITLIB   = $(BUILD)/unit/parts.a
+
+unit: $(UNITS)
+
+$(UNITLIB): $(patsubst %.c,$(BUILD)/%.o,$(ENGINE))
+	@mkdir -p $(@D)
+	rm -f $@
+	$(AR) rcs $@ $^
+
+$(BUILD)/unit/%: t/unit/%.c t/unit/tap.h $(UNITLIB)
+	$(ENGINE_CC) -o $@ $< $(UNITLIB)
+
 clean:
 	rm -rf build
 
 FORCE:
 
-.PHONY: all lib install check check-style check-layers clean FORCE
+.PHONY: all lib unit install check check-style check-layers clean FORCE

@@ -120,8 +120,12 @@ metainfo_save(torrent_t *torrent)
         if (rc == 0 && torrent->info.has_v1 && torrent->info.has_v2) {
             metainfo_name(alias, torrent->info.v2);
             (void) unlinkat(engine->cache.dir, alias, 0);
-            (void) linkat(engine->cache.dir, name, engine->cache.dir, alias,
-                          0);
+
+            if (linkat(engine->cache.dir, name, engine->cache.dir, alias, 0)
+                == -1)
+            {
+                rc = errno;
+            }
         }
     }
 
