@@ -82,7 +82,7 @@ sub has {
 
 	for my $name (@names) {
 		if ($name eq 'libtorrent') {
-			system('python3 -c "import libtorrent" 2>/dev/null')
+			system('/usr/bin/python3 -c "import libtorrent" 2>/dev/null')
 				== 0 or Test::More::plan(skip_all =>
 					'no python3-libtorrent');
 			next;
@@ -139,8 +139,6 @@ sub conf {
 		%o,
 	);
 
-	mkpath("$self->{dir}/cache");
-
 	return join '', map { "    confluence_$_ $conf{$_};\n" }
 		grep { defined $conf{$_} } sort keys %conf;
 }
@@ -186,6 +184,7 @@ sub bencode {
 # kind: "v1" by default, "v2" or "hybrid"
 # trackers, webseeds: lists of URLs
 # private: BEP 27
+# utf8: with path.utf-8 beside path
 # info, meta: hashes of more keys of the info and of the torrent
 #
 # Returns { ih, v2, info, file (the .torrent), dir (holds the files), name,
@@ -229,6 +228,29 @@ sub torrent {
 		+ $torrent->{piece} - 1) / $torrent->{piece});
 
 	return $torrent;
+}
+
+# Three small torrents whose infohashes are known from elsewhere, and one that
+# is a single file.
+
+sub fixtures {
+	my ($self) = @_;
+
+	return (
+		$self->torrent('fx1', utf8 => 1,
+			files => [ [ 'hello.txt', \"Hello, confluence!\n" ] ]),
+		$self->torrent('fx2', utf8 => 1, files => [
+			[ 'dir/a.bin', \join('', map { chr((7 * $_ + 3) % 256) }
+				0 .. 39999) ],
+			[ 'dir/b.txt', \'0123456789' ],
+			[ 'dir/empty.dat', \'' ],
+		]),
+		$self->torrent('fx3', utf8 => 1,
+			files => [ [ 'hundred.bin', \join('', map { chr }
+				0 .. 99) ] ]),
+		$self->torrent('movie.mp4', content => join('',
+			map { chr((13 * $_ + 1) % 256) } 0 .. 99999)),
+	);
 }
 
 sub add_file {
@@ -288,6 +310,7 @@ sub make_v1 {
 		$info{files} = [ map { {
 			length => \length($torrent->{data}{$_}),
 			path => [ split m{/}, $_ ],
+			$o{utf8} ? ('path.utf-8' => [ split m{/}, $_ ]) : (),
 		} } @{ $torrent->{paths} } ];
 
 	} else {
@@ -578,7 +601,7 @@ sub leech {
 	my $line = <$fh> || '';
 	close $fh;
 
-	return { dir => $dir, map { /"(\w+)": ([\d.]+)/ ? ($1 => $2) : () }
+	return { dir => $dir, map { /"(\w+)": ([\d.]+)/ ? ($1 => $2 + 0) : () }
 		split /,/, $line };
 }
 

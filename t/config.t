@@ -1,0 +1,154 @@
+#!/usr/bin/perl
+
+# Tests for directives: good values are taken, bad ones are refused by
+# "nginx -t" with a message that names the file and the line.
+
+use warnings;
+use strict;
+
+use FindBin;
+use Test::More;
+
+BEGIN { push @INC, "$FindBin::Bin/lib"; }
+
+use Test::Nginx;
+use Test::Confluence;
+
+select STDERR; $| = 1;
+select STDOUT; $| = 1;
+
+my $binary = $ENV{TEST_NGINX_BINARY} || '/usr/sbin/nginx';
+
+my $t = Test::Nginx->new()->has(qw/http/);
+my $path = 'confluence_cache_path ' . $t->testdir() . '/cache';
+
+my @good = (
+	"$path;",
+	"$path max_size=10g;",
+	"$path max_size=off;",
+	"$path; confluence_listen 42069;",
+	"$path; confluence_listen 127.0.0.1:42069 [::1]:42069;",
+	(map { ("$path; confluence_$_ on;", "$path; confluence_$_ off;") }
+		qw/ dht pex lsd utp tcp trackers override_trackers seed etag /),
+	"$path; confluence_dht_bootstrap router.example.com:6881 127.0.0.1:1;",
+	"$path; confluence_implicit_tracker http://127.0.0.1/announce"
+		. " udp://127.0.0.1:1/announce;",
+	"$path; confluence_torrent_grace 5m;",
+	"$path; confluence_torrent_grace 500ms;",
+	"$path; confluence_torrent_grace off;",
+	"$path; confluence_readahead 16m;",
+	"$path; confluence_wait_timeout 30s;",
+);
+
+# what is wrong, and a word of the message
+
+my @bad = (
+	[ 'confluence_cache_path;', 'arguments' ],
+	[ "$path max_size=;", 'max_size' ],
+	[ "$path max_size=x;", 'max_size' ],
+	[ "$path max_size=0;", 'max_size' ],
+	[ "$path max_size=-1;", 'max_size' ],
+	[ "$path nonsense;", 'nonsense' ],
+	[ "$path; $path;", 'duplicate' ],
+	[ 'confluence_cache_path ' . $t->testdir() . '/' . ('x' x 100) . ';',
+		'long' ],
+	[ "$path; confluence_listen x;", 'confluence_listen|port|address|host' ],
+	[ "$path; confluence_listen 65536;", 'port' ],
+	[ "$path; confluence_listen 127.0.0.1:;", 'port|address' ],
+	[ "$path; confluence_listen 127.0.0.1:x;", 'port' ],
+	(map { [ "$path; confluence_$_ maybe;", 'maybe' ] }
+		qw/ dht pex lsd utp tcp trackers override_trackers seed etag /),
+	[ "$path; confluence_dht on; confluence_dht on;", 'duplicate' ],
+	[ "$path; confluence_dht_bootstrap nowhere;", 'nowhere|port' ],
+	[ "$path; confluence_implicit_tracker nonsense;", 'nonsense' ],
+	[ "$path; confluence_torrent_grace x;", 'confluence_torrent_grace|x' ],
+	[ "$path; confluence_readahead x;", 'invalid value' ],
+	[ "$path; confluence_wait_timeout x;", 'invalid value' ],
+	[ "$path; confluence;", 'not allowed here' ],
+);
+
+# inside of the location
+
+my @bad_location = (
+	[ "$path;", 'confluence nonsense;', 'nonsense' ],
+	[ "$path;", 'confluence data info;', 'arguments' ],
+	[ "$path;", 'confluence; confluence;', 'duplicate' ],
+	[ "$path;", "$path;", 'not allowed here' ],
+	[ "$path;", 'confluence_dht on;', 'not allowed here' ],
+	[ '', 'confluence;', 'confluence_cache_path' ],
+);
+
+my @good_location = (
+	'confluence;',
+	(map { "confluence $_;" } qw/ data info metainfo status health /),
+	'confluence; confluence_wait_timeout 5s; confluence_etag off;',
+);
+
+$t->plan(@good + 2 * @bad + 2 * @bad_location + @good_location + 1);
+
+for my $conf (@good) {
+	like(check($conf, 'confluence;'), qr/test is successful/, name($conf));
+}
+
+for my $conf (@good_location) {
+	like(check("$path;", $conf), qr/test is successful/, $conf);
+}
+
+for (@bad) {
+	my ($conf, $word) = @$_;
+	refused(check($conf, ''), $word, name($conf));
+}
+
+for (@bad_location) {
+	my ($conf, $location, $word) = @$_;
+	refused(check($conf, $location), $word, name("$conf $location"));
+}
+
+ok(!-S $t->testdir() . '/cache/engine.sock', 'a check starts nothing');
+
+sub check {
+	my ($conf, $location) = @_;
+
+	$t->write_file_expand('nginx.conf', <<EOF);
+%%TEST_GLOBALS%%
+
+events {
+}
+
+http {
+    %%TEST_GLOBALS_HTTP%%
+
+$conf
+
+    server {
+        listen       127.0.0.1:8080;
+
+        location / {
+$location
+        }
+    }
+}
+EOF
+
+	my $dir = $t->testdir();
+
+	return scalar `$binary -t -p $dir/ -c nginx.conf -e stderr 2>&1`;
+}
+
+sub refused {
+	my ($output, $word, $name) = @_;
+
+	like($output, qr/\[emerg\].*(?:$word).* in \S+nginx\.conf:\d+/,
+		"$name refused");
+	unlike($output, qr/test is successful/, "$name fails");
+}
+
+sub name {
+	my ($conf) = @_;
+
+	$conf =~ s/\Q$path\E/path/g;
+	$conf =~ s/\S{60,}/(long)/g;
+	$conf =~ s/^path; //;
+
+	return $conf;
+}
