@@ -7,7 +7,7 @@ FROM debian:12 AS builder
 
 RUN apt-get update \
     && apt-get install -y --no-install-recommends \
-        nginx nginx-dev g++ make pkg-config libtorrent-rasterbar-dev
+        nginx nginx-dev g++ make pkg-config libtorrent-rasterbar-dev uthash-dev
 
 COPY . /src
 
