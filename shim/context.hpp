@@ -1,0 +1,57 @@
+/*
+ * What all parts of one shim share.  Lives until the last plugin, disk object
+ * and torrent of the session are gone.
+ */
+
+#ifndef CONFLUENCE_SHIM_CONTEXT_HPP
+#define CONFLUENCE_SHIM_CONTEXT_HPP
+
+#include <memory>
+#include <unordered_map>
+
+#include <libtorrent/io_context.hpp>
+
+#include "events.hpp"
+#include "hash_pool.hpp"
+
+namespace shim
+{
+
+namespace lt = libtorrent;
+
+class torrent;
+class uploader;
+
+constexpr int hash_threads = 2;
+
+struct context
+{
+    explicit context(shim_config_t const& config)
+        : storage_calls(config.storage)
+        , seed(config.seed != 0)
+        , pool(hash_threads)
+    {
+    }
+
+    shim_storage_t const storage_calls;
+    bool const seed;
+    event_queue events;
+    hash_pool pool;
+
+    /*
+     * libtorrent's network thread, valid from shim_open() until the disk
+     * object is told to abort; nobody posts after that.
+     */
+    lt::io_context* ioc = nullptr;
+
+    /*
+     * Network thread only.  The disk back end is told of a torrent by its
+     * address in libtorrent; the plugin, which comes first, has put it here.
+     */
+    std::unordered_map<void const*, std::weak_ptr<torrent>> torrents;
+    uploader* uploads = nullptr;
+};
+
+} // namespace shim
+
+#endif

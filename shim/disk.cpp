@@ -1,0 +1,684 @@
+#include "disk.hpp"
+
+#include <algorithm>
+#include <cerrno>
+
+#include <boost/asio/post.hpp>
+
+#include <libtorrent/disk_buffer_holder.hpp>
+#include <libtorrent/disk_interface.hpp>
+#include <libtorrent/disk_observer.hpp>
+
+#include "peers.hpp"
+#include "torrent.hpp"
+
+namespace shim
+{
+
+namespace
+{
+
+/* How long until unknown v2 hashes are looked for again. */
+constexpr std::chrono::milliseconds layer_interval(50);
+
+lt::piece_index_t index(std::uint32_t const piece)
+{
+    return lt::piece_index_t(static_cast<int>(piece));
+}
+
+std::uint32_t number(lt::piece_index_t const piece)
+{
+    return std::uint32_t(static_cast<int>(piece));
+}
+
+class disk_io;
+
+/* A whole piece on its way to its verdict. */
+struct piece_job
+{
+    std::shared_ptr<torrent> t;
+    std::shared_ptr<storage> store;
+    std::shared_ptr<layout const> info;
+    disk_io* disk = nullptr;
+    std::uint32_t piece = 0;
+    held_piece held;
+    hash_handler handler;
+    lt::span<lt::sha256_hash> blocks;   /* the handler's */
+};
+
+void answer_aborted(piece_job& job, bool const unwant)
+{
+    job.t->answer_aborted(job.piece, job.handler, job.held.writes, unwant);
+}
+
+void post_aborted(lt::io_context& ioc, std::unique_ptr<piece_job> job)
+{
+    boost::asio::post(ioc,
+        [job = std::move(job)] { answer_aborted(*job, false); });
+}
+
+class verify_job final : public hash_job
+{
+public:
+    explicit verify_job(std::unique_ptr<piece_job> job)
+        : m_job(std::move(job))
+    {
+    }
+
+    void run(std::vector<char>& buf) override;
+    void cancel() override;
+
+private:
+    void good();
+    void bad(piece_check const& c);
+    void unknown();
+    void contradiction();
+
+    std::unique_ptr<piece_job> m_job;
+};
+
+class disk_io final
+    : public lt::disk_interface
+    , public lt::buffer_allocator_interface
+{
+public:
+    disk_io(lt::io_context& ioc, std::shared_ptr<context> ctx)
+        : m_ioc(ioc)
+        , m_ctx(std::move(ctx))
+        , m_uploads(ioc)
+        , m_layer_timer(ioc)
+    {
+        m_ctx->ioc = &ioc;
+        m_ctx->uploads = &m_uploads;
+    }
+
+    /* Keeps a piece whose v2 hash has yet to come. */
+    void wait_for_layers(std::unique_ptr<piece_job> job);
+
+    lt::storage_holder new_torrent(lt::storage_params const& p,
+        std::shared_ptr<void> const& native) override;
+    void remove_torrent(lt::storage_index_t idx) override;
+
+    bool async_write(lt::storage_index_t idx,
+        lt::peer_request const& r,
+        char const* buf,
+        std::shared_ptr<lt::disk_observer> o,
+        write_handler handler,
+        lt::disk_job_flags_t flags) override;
+    void async_hash(lt::storage_index_t idx,
+        lt::piece_index_t piece,
+        lt::span<lt::sha256_hash> v2,
+        lt::disk_job_flags_t flags,
+        hash_handler handler) override;
+    void async_stop_torrent(lt::storage_index_t idx,
+        std::function<void()> handler) override;
+    void async_clear_piece(lt::storage_index_t idx,
+        lt::piece_index_t piece,
+        std::function<void(lt::piece_index_t)> handler) override;
+    void abort(bool wait) override;
+
+    /* What libtorrent asks of files that we do not have. */
+    void async_read(lt::storage_index_t,
+        lt::peer_request const&,
+        std::function<void(lt::disk_buffer_holder, lt::storage_error const&)>
+            handler,
+        lt::disk_job_flags_t) override
+    {
+        boost::asio::post(m_ioc,
+            [handler = std::move(handler)]
+            { handler(lt::disk_buffer_holder(), aborted()); });
+    }
+
+    void async_hash2(lt::storage_index_t,
+        lt::piece_index_t const piece,
+        int,
+        lt::disk_job_flags_t,
+        std::function<void(lt::piece_index_t,
+            lt::sha256_hash const&,
+            lt::storage_error const&)> handler) override
+    {
+        boost::asio::post(m_ioc,
+            [handler = std::move(handler), piece]
+            { handler(piece, lt::sha256_hash(), aborted()); });
+    }
+
+    void async_move_storage(lt::storage_index_t,
+        std::string path,
+        lt::move_flags_t,
+        std::function<void(lt::status_t,
+            std::string const&,
+            lt::storage_error const&)> handler) override
+    {
+        boost::asio::post(m_ioc,
+            [handler = std::move(handler), path = std::move(path)]
+            { handler(lt::status_t(), path, lt::storage_error()); });
+    }
+
+    void async_release_files(lt::storage_index_t,
+        std::function<void()> handler) override
+    {
+        if (handler)
+            boost::asio::post(m_ioc, std::move(handler));
+    }
+
+    void async_check_files(lt::storage_index_t,
+        lt::add_torrent_params const*,
+        lt::aux::vector<std::string, lt::file_index_t>,
+        std::function<void(lt::status_t, lt::storage_error const&)> handler)
+        override
+    {
+        boost::asio::post(m_ioc,
+            [handler = std::move(handler)]
+            { handler(lt::status_t(), lt::storage_error()); });
+    }
+
+    void async_rename_file(lt::storage_index_t,
+        lt::file_index_t const file,
+        std::string name,
+        std::function<void(std::string const&,
+            lt::file_index_t,
+            lt::storage_error const&)> handler) override
+    {
+        boost::asio::post(m_ioc,
+            [handler = std::move(handler), name = std::move(name), file]
+            { handler(name, file, lt::storage_error()); });
+    }
+
+    void async_delete_files(lt::storage_index_t,
+        lt::remove_flags_t,
+        write_handler handler) override
+    {
+        boost::asio::post(m_ioc,
+            [handler = std::move(handler)] { handler(lt::storage_error()); });
+    }
+
+    void async_set_file_priority(lt::storage_index_t,
+        lt::aux::vector<lt::download_priority_t, lt::file_index_t> prio,
+        std::function<void(lt::storage_error const&,
+            lt::aux::vector<lt::download_priority_t, lt::file_index_t>)>
+            handler) override
+    {
+        boost::asio::post(m_ioc,
+            [handler = std::move(handler), prio = std::move(prio)]() mutable
+            { handler(lt::storage_error(), std::move(prio)); });
+    }
+
+    void update_stats_counters(lt::counters&) const override {}
+    std::vector<lt::open_file_state> get_status(
+        lt::storage_index_t) const override
+    {
+        return {};
+    }
+    void submit_jobs() override {}
+    void settings_updated() override {}
+    void free_disk_buffer(char*) override {}
+
+private:
+    std::shared_ptr<torrent> find(lt::storage_index_t idx) const;
+    void hold(torrent& t,
+        std::uint32_t piece,
+        std::uint32_t generation,
+        write_handler handler);
+    void refuse(torrent& t,
+        std::uint32_t piece,
+        int error,
+        write_handler handler);
+    void look_for_layers();
+    void arm_layers();
+    void submit(std::unique_ptr<piece_job> job);
+
+    lt::io_context& m_ioc;
+    std::shared_ptr<context> const m_ctx;
+    uploader m_uploads;
+    std::vector<std::shared_ptr<torrent>> m_slots;
+    std::vector<std::uint32_t> m_free;
+    std::vector<std::unique_ptr<piece_job>> m_waiting;
+    boost::asio::steady_timer m_layer_timer;
+    bool m_layers_armed = false;
+    bool m_aborted = false;
+};
+
+void verify_job::run(std::vector<char>& buf)
+{
+    piece_check const c = m_job->info->hashes->check(*m_job->store,
+        m_job->piece,
+        m_job->held.generation,
+        buf);
+
+    switch (c.result)
+    {
+    case verdict::good:
+        good();
+        break;
+
+    case verdict::bad:
+        bad(c);
+        break;
+
+    case verdict::unknown:
+        unknown();
+        break;
+
+    case verdict::inconsistent:
+        contradiction();
+        break;
+
+    case verdict::read_error:
+        if (m_job->t->wants.park(m_job->piece))
+        {
+            m_job->t->ctx->events.piece(SHIM_EVENT_STORAGE_ERROR,
+                m_job->t->id,
+                m_job->piece,
+                c.error);
+        }
+
+        cancel();
+        break;
+
+    case verdict::stale:
+        cancel();
+        break;
+    }
+}
+
+void verify_job::cancel()
+{
+    lt::io_context& ioc = *m_job->t->ctx->ioc;
+
+    post_aborted(ioc, std::move(m_job));
+}
+
+void verify_job::good()
+{
+    std::shared_ptr<torrent> const t = m_job->t;
+    std::shared_ptr<storage> const store = m_job->store;
+    std::uint32_t const piece = m_job->piece;
+    std::uint32_t const generation = m_job->held.generation;
+    lt::io_context& ioc = *t->ctx->ioc;
+
+    t->wants.publishing(piece);
+
+    boost::asio::post(ioc,
+        [job = std::move(m_job)]
+        {
+            answer_aborted(*job, true);
+            job->t->credit(job->held.senders);
+        });
+
+    int const rc = store->publish(piece, generation, true);
+
+    if (t->wants.published(piece, *store))
+        t->poke();
+
+    if (rc != 0)
+        return;
+
+    t->ctx->events.piece(SHIM_EVENT_PIECE, t->id, piece);
+    boost::asio::post(ioc, [t, piece] { t->announce_have(piece); });
+}
+
+void verify_job::bad(piece_check const& c)
+{
+    std::shared_ptr<torrent> const t = m_job->t;
+    std::uint32_t const piece = m_job->piece;
+
+    m_job->store->publish(piece, m_job->held.generation, false);
+
+    std::size_t const n
+        = std::min(c.blocks.size(), std::size_t(m_job->blocks.size()));
+
+    std::copy_n(c.blocks.begin(), n, m_job->blocks.begin());
+
+    boost::asio::post(*t->ctx->ioc,
+        [job = std::move(m_job), v1 = c.v1]
+        {
+            job->t->suspicious = true;
+
+            for (write_handler const& w : job->held.writes)
+                w(lt::storage_error());
+
+            job->handler(index(job->piece), v1, lt::storage_error());
+        });
+
+    t->ctx->events.piece(SHIM_EVENT_PIECE_FAILED, t->id, piece);
+}
+
+void verify_job::unknown()
+{
+    lt::io_context& ioc = *m_job->t->ctx->ioc;
+
+    boost::asio::post(ioc,
+        [job = std::move(m_job)]() mutable
+        {
+            disk_io* const disk = job->disk;
+            disk->wait_for_layers(std::move(job));
+        });
+}
+
+void verify_job::contradiction()
+{
+    std::shared_ptr<torrent> const t = m_job->t;
+
+    t->wants.close();
+    t->poke();
+    cancel();
+    t->ctx->events.text(SHIM_EVENT_TORRENT_ERROR,
+        t->id,
+        SHIM_LOG_ERR,
+        "v1 and v2 hashes contradict each other");
+}
+
+std::shared_ptr<torrent> disk_io::find(lt::storage_index_t const idx) const
+{
+    auto const i = static_cast<std::uint32_t>(idx);
+
+    return i < m_slots.size() ? m_slots[i] : nullptr;
+}
+
+lt::storage_holder disk_io::new_torrent(lt::storage_params const& p,
+    std::shared_ptr<void> const& native)
+{
+    std::shared_ptr<torrent> t;
+    auto const it = m_ctx->torrents.find(native.get());
+    std::uint32_t slot;
+
+    if (it != m_ctx->torrents.end())
+        t = it->second.lock();
+
+    if (t)
+        t->set_files(p.files);
+
+    if (m_free.empty())
+    {
+        slot = std::uint32_t(m_slots.size());
+        m_slots.emplace_back();
+    }
+    else
+    {
+        slot = m_free.back();
+        m_free.pop_back();
+    }
+
+    m_slots[slot] = std::move(t);
+    return lt::storage_holder(lt::storage_index_t(slot), *this);
+}
+
+void disk_io::remove_torrent(lt::storage_index_t const idx)
+{
+    auto const slot = static_cast<std::uint32_t>(idx);
+
+    if (std::shared_ptr<torrent> const t = std::move(m_slots[slot]))
+        t->abort_all_held();
+
+    m_slots[slot] = nullptr;
+    m_free.push_back(slot);
+}
+
+void disk_io::hold(torrent& t,
+    std::uint32_t const piece,
+    std::uint32_t const generation,
+    write_handler handler)
+{
+    auto const it = t.held.find(piece);
+
+    /* the blocks before were evicted with their file */
+    if (it != t.held.end() && it->second.generation != generation)
+        t.abort_held(piece);
+
+    held_piece& h = t.held[piece];
+
+    h.generation = generation;
+    h.writes.push_back(std::move(handler));
+    h.senders.insert(t.sender);
+}
+
+void disk_io::refuse(torrent& t,
+    std::uint32_t const piece,
+    int const error,
+    write_handler handler)
+{
+    ++t.pending_aborts[piece];
+
+    if (error == EEXIST)
+    {
+        t.wants.drop(piece);
+    }
+    else if (t.wants.park(piece) && error != EAGAIN)
+    {
+        t.ctx->events.piece(SHIM_EVENT_STORAGE_ERROR, t.id, piece, error);
+    }
+
+    boost::asio::post(m_ioc,
+        [self = t.shared_from_this(), piece, handler = std::move(handler)]
+        {
+            /* first, or the block would be requested again */
+            self->reconcile();
+
+            if (--self->pending_aborts[piece] == 0)
+                self->pending_aborts.erase(piece);
+
+            handler(aborted());
+        });
+}
+
+bool disk_io::async_write(lt::storage_index_t const idx,
+    lt::peer_request const& r,
+    char const* const buf,
+    std::shared_ptr<lt::disk_observer>,
+    write_handler handler,
+    lt::disk_job_flags_t)
+{
+    std::shared_ptr<torrent> const t = find(idx);
+    std::uint32_t const piece = number(r.piece);
+    std::uint32_t generation = 0;
+
+    if (!t || m_aborted)
+    {
+        boost::asio::post(m_ioc,
+            [handler = std::move(handler)] { handler(aborted()); });
+        return false;
+    }
+
+    if (t->anchor_write(piece, handler))
+        return false;
+
+    std::shared_ptr<storage> const store = t->store();
+    int const rc = store ? store->write(piece,
+                       std::uint32_t(r.start),
+                       buf,
+                       std::uint32_t(r.length),
+                       &generation)
+                         : EAGAIN;
+
+    if (rc == 0)
+        hold(*t, piece, generation, std::move(handler));
+    else
+        refuse(*t, piece, rc, std::move(handler));
+
+    return false;
+}
+
+void disk_io::async_hash(lt::storage_index_t const idx,
+    lt::piece_index_t const piece,
+    lt::span<lt::sha256_hash> const v2,
+    lt::disk_job_flags_t,
+    hash_handler handler)
+{
+    std::shared_ptr<torrent> const t = find(idx);
+    std::uint32_t const k = number(piece);
+
+    if (!t)
+    {
+        boost::asio::post(m_ioc,
+            [handler = std::move(handler), piece]
+            { handler(piece, lt::sha1_hash(), aborted()); });
+        return;
+    }
+
+    if (t->anchor_hash(k, handler))
+        return;
+
+    auto job = std::make_unique<piece_job>();
+    auto const it = t->held.find(k);
+
+    job->t = t;
+    job->store = t->store();
+    job->info = t->info();
+    job->disk = this;
+    job->piece = k;
+    job->handler = std::move(handler);
+    job->blocks = v2;
+
+    if (it != t->held.end())
+    {
+        job->held = std::move(it->second);
+        t->held.erase(it);
+    }
+
+    if (m_aborted || !job->store || !job->info || job->held.writes.empty()
+        || t->pending_aborts.count(k) != 0)
+    {
+        post_aborted(m_ioc, std::move(job));
+        return;
+    }
+
+    submit(std::move(job));
+}
+
+void disk_io::submit(std::unique_ptr<piece_job> job)
+{
+    m_ctx->pool.submit(std::make_unique<verify_job>(std::move(job)));
+}
+
+void disk_io::async_stop_torrent(lt::storage_index_t const idx,
+    std::function<void()> handler)
+{
+    if (std::shared_ptr<torrent> const t = find(idx))
+    {
+        t->abort_all_held();
+
+        for (auto& job : m_waiting)
+        {
+            if (job && job->t == t)
+                post_aborted(m_ioc, std::move(job));
+        }
+    }
+
+    if (handler)
+        boost::asio::post(m_ioc, std::move(handler));
+}
+
+void disk_io::async_clear_piece(lt::storage_index_t const idx,
+    lt::piece_index_t const piece,
+    std::function<void(lt::piece_index_t)> handler)
+{
+    if (std::shared_ptr<torrent> const t = find(idx))
+        t->abort_held(number(piece));
+
+    boost::asio::post(m_ioc,
+        [handler = std::move(handler), piece] { handler(piece); });
+}
+
+/* libtorrent's last call: nothing may be left that has to be answered. */
+void disk_io::abort(bool)
+{
+    m_aborted = true;
+    m_uploads.stop();
+    m_layer_timer.cancel();
+
+    for (auto const& t : m_slots)
+    {
+        if (t)
+            t->abort_all_held();
+    }
+
+    for (auto& job : m_waiting)
+    {
+        if (job)
+            post_aborted(m_ioc, std::move(job));
+    }
+
+    m_waiting.clear();
+    m_ctx->pool.stop();
+}
+
+void disk_io::wait_for_layers(std::unique_ptr<piece_job> job)
+{
+    if (m_aborted || job->t->closed())
+    {
+        answer_aborted(*job, false);
+        return;
+    }
+
+    m_waiting.push_back(std::move(job));
+    look_for_layers();
+}
+
+/*
+ * libtorrent asks peers for the layers by itself and has verified those it
+ * gives us; there is no alert that says when they came.
+ */
+void disk_io::look_for_layers()
+{
+    torrent* last = nullptr;
+    std::vector<std::unique_ptr<piece_job>> const none;
+    std::vector<std::unique_ptr<piece_job>> waiting = std::move(m_waiting);
+
+    m_waiting.clear();
+
+    for (auto& job : waiting)
+    {
+        if (!job)
+            continue;
+
+        if (job->t->closed() || !job->t->handle.is_valid())
+        {
+            post_aborted(m_ioc, std::move(job));
+            continue;
+        }
+
+        if (job->t.get() != last)
+        {
+            last = job->t.get();
+            job->info->hashes->add_layers(job->t->handle.piece_layers());
+        }
+
+        if (job->info->hashes->known(job->piece))
+            submit(std::move(job));
+        else
+            m_waiting.push_back(std::move(job));
+    }
+
+    arm_layers();
+}
+
+void disk_io::arm_layers()
+{
+    if (m_layers_armed || m_waiting.empty() || m_aborted)
+        return;
+
+    m_layers_armed = true;
+    m_layer_timer.expires_after(layer_interval);
+    m_layer_timer.async_wait(
+        [this](lt::error_code const& ec)
+        {
+            /* on cancellation this object may be gone */
+            if (ec)
+                return;
+
+            m_layers_armed = false;
+            look_for_layers();
+        });
+}
+
+} // namespace
+
+lt::disk_io_constructor_type make_disk(std::shared_ptr<context> ctx)
+{
+    return [ctx = std::move(ctx)](lt::io_context& ioc,
+               lt::settings_interface const&,
+               lt::counters&) -> std::unique_ptr<lt::disk_interface>
+    { return std::make_unique<disk_io>(ioc, ctx); };
+}
+
+} // namespace shim

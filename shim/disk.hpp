@@ -1,0 +1,46 @@
+/*
+ * libtorrent's disk back end: blocks go to the caller's storage at once, on
+ * the network thread; their handlers are held until the piece was verified by
+ * a hash thread.
+ *
+ *      block arrives     async_write   storage.write(), handler held
+ *      last block        async_hash    handlers leave with a hash job
+ *      hash thread       good:  wants: publishing
+ *                               post: unwant, abort hash and writes
+ *                               storage.publish(), wants: published
+ *                               event, post: HAVE
+ *                        bad:   storage.publish(0)
+ *                               post: writes succeeded, hash as it is
+ *                               libtorrent blames who sent it
+ *                        else:  post: abort hash and writes
+ *
+ * Rules:
+ *  1. Every handler is called exactly once, from a handler of its own on the
+ *     network thread, never from within libtorrent's call.
+ *  2. Handlers are moved, never copied: a hash handler owns the memory that
+ *     the v2 block hashes are written to.
+ *  3. libtorrent is never told an error of the storage, it would pause the
+ *     torrent: the job is aborted, the piece is left alone for a second, and
+ *     the caller gets an event.
+ *  4. A hash job judges one generation.  What was aborted counts as received
+ *     for libtorrent until the abortion has run; a piece with such blocks is
+ *     not hashed but aborted as a whole (pending_aborts).
+ */
+
+#ifndef CONFLUENCE_SHIM_DISK_HPP
+#define CONFLUENCE_SHIM_DISK_HPP
+
+#include <memory>
+
+#include <libtorrent/session_params.hpp>
+
+#include "context.hpp"
+
+namespace shim
+{
+
+lt::disk_io_constructor_type make_disk(std::shared_ptr<context> ctx);
+
+} // namespace shim
+
+#endif

@@ -1,0 +1,266 @@
+/*
+ * .torrent files: taken apart for shim_add(), put together for
+ * shim_metainfo().
+ */
+
+#include <algorithm>
+#include <cstring>
+#include <map>
+
+#include <libtorrent/announce_entry.hpp>
+#include <libtorrent/bdecode.hpp>
+#include <libtorrent/hasher.hpp>
+#include <libtorrent/load_torrent.hpp>
+#include <libtorrent/torrent_info.hpp>
+
+#include "session.hpp"
+
+namespace shim
+{
+
+namespace
+{
+
+void append(std::string& out, lt::string_view const s)
+{
+    out += std::to_string(s.size());
+    out += ':';
+    out.append(s.data(), s.size());
+}
+
+void append(std::string& out, std::int64_t const n)
+{
+    out += 'i';
+    out += std::to_string(n);
+    out += 'e';
+}
+
+void add_layers(lt::bdecode_node const& root, piece_hashes& hashes)
+{
+    lt::bdecode_node const layers = root.dict_find_dict("piece layers");
+
+    if (!layers)
+        return;
+
+    int const n = layers.dict_size();
+
+    for (int i = 0; i < n; ++i)
+    {
+        auto const [key, node] = layers.dict_at(i);
+
+        if (key.size() != std::size_t(lt::sha256_hash::size())
+            || node.type() != lt::bdecode_node::string_t)
+        {
+            throw invalid_data("piece layers: bad entry");
+        }
+
+        /* one that is wrong is not used: peers have the right one */
+        hashes.add_layer(lt::sha256_hash(key.data()),
+            node.string_ptr(),
+            std::size_t(node.string_length()));
+    }
+}
+
+void check_hashes(shim_add_t const& a, lt::info_hash_t const& ih)
+{
+    if (a.v1 != nullptr
+        && (!ih.has_v1() || std::memcmp(a.v1, ih.v1.data(), 20) != 0))
+    {
+        throw invalid_data("metainfo is of another v1 infohash");
+    }
+
+    if (a.v2 != nullptr
+        && (!ih.has_v2() || std::memcmp(a.v2, ih.v2.data(), 32) != 0))
+    {
+        throw invalid_data("metainfo is of another v2 infohash");
+    }
+}
+
+lt::add_torrent_params load(shim_add_t const& a, std::shared_ptr<layout>& info)
+{
+    lt::span<char const> const buf(static_cast<char const*>(a.metainfo),
+        std::ptrdiff_t(a.metainfo_len));
+    lt::error_code ec;
+    lt::load_torrent_limits limits;
+
+    if (a.metainfo_len > std::size_t(max_metainfo))
+        throw invalid_data("metainfo is too big");
+
+    lt::bdecode_node const root
+        = lt::bdecode(buf, ec, nullptr, max_depth, max_tokens);
+
+    if (ec)
+        throw invalid_data("metainfo: " + ec.message());
+
+    if (root.type() != lt::bdecode_node::dict_t)
+        throw invalid_data("metainfo is not a dictionary");
+
+    lt::bdecode_node const dict = root.dict_find_dict("info");
+
+    if (!dict)
+        throw invalid_data("metainfo has no info dictionary");
+
+    check_info(dict);
+
+    limits.max_buffer_size = max_metainfo;
+    limits.max_pieces = int(max_pieces);
+    limits.max_decode_depth = max_depth;
+    limits.max_decode_tokens = max_tokens;
+
+    lt::add_torrent_params p;
+
+    try
+    {
+        p = lt::load_torrent_parsed(root, limits);
+    }
+    catch (lt::system_error const& e)
+    {
+        throw invalid_data("metainfo: " + e.code().message());
+    }
+
+    check_hashes(a, p.ti->info_hashes());
+    info = make_layout(*p.ti);
+    add_layers(root, *info->hashes);
+
+    return p;
+}
+
+/* Keys of a .torrent's root, in the order that bencoding wants. */
+using dictionary = std::map<std::string, std::string>;
+
+void add_trackers(dictionary& d,
+    std::vector<lt::announce_entry> const& trackers)
+{
+    std::string list;
+    int tier = -1;
+
+    if (trackers.empty())
+        return;
+
+    append(d["announce"], trackers.front().url);
+
+    for (lt::announce_entry const& t : trackers)
+    {
+        if (int(t.tier) != tier)
+        {
+            list += tier == -1 ? "l" : "el";
+            tier = t.tier;
+        }
+
+        append(list, t.url);
+    }
+
+    d["announce-list"] = "l" + list + "ee";
+}
+
+} // namespace
+
+lt::add_torrent_params make_params(shim_add_t const& a,
+    std::shared_ptr<layout>& info)
+{
+    lt::add_torrent_params p;
+
+    if (a.metainfo != nullptr)
+    {
+        p = load(a, info);
+    }
+    else
+    {
+        if (a.v1 == nullptr && a.v2 == nullptr)
+            throw invalid_data("neither infohash nor metainfo");
+
+        if (a.v1 != nullptr)
+            p.info_hashes.v1.assign(reinterpret_cast<char const*>(a.v1));
+
+        if (a.v2 != nullptr)
+            p.info_hashes.v2.assign(reinterpret_cast<char const*>(a.v2));
+
+        if (a.name != nullptr)
+            p.name = a.name;
+    }
+
+    p.save_path = ".";      /* never used, must not be empty */
+    p.flags = lt::torrent_flags::default_dont_download
+        | lt::torrent_flags::apply_ip_filter
+        | lt::torrent_flags::duplicate_is_error;
+
+    /* with its metadata it waits for the anchor: torrent::files_checked() */
+    if (info)
+        p.flags |= lt::torrent_flags::paused;
+
+    if (info && info->is_private)
+    {
+        p.flags |= lt::torrent_flags::disable_dht
+            | lt::torrent_flags::disable_pex | lt::torrent_flags::disable_lsd;
+    }
+
+    return p;
+}
+
+std::string make_metainfo(layout const& info,
+    lt::torrent_handle const& handle,
+    char const* const comment,
+    char const* const created_by,
+    std::int64_t const creation_date)
+{
+    dictionary d;
+    std::string out;
+
+    add_trackers(d, handle.trackers());
+
+    if (comment != nullptr && *comment != '\0')
+        append(d["comment"], comment);
+
+    if (created_by != nullptr && *created_by != '\0')
+        append(d["created by"], created_by);
+
+    if (creation_date != 0)
+        append(d["creation date"], creation_date);
+
+    d["info"] = info.info;
+
+    if (info.ih.has_v2())
+    {
+        if (!info.hashes->layers_whole())
+            info.hashes->add_layers(handle.piece_layers());
+
+        std::string& layers = d["piece layers"];
+
+        layers = "d";
+
+        for (auto const& [root, bytes] : info.hashes->whole_layers())
+        {
+            append(layers, root);
+            append(layers, bytes);
+        }
+
+        layers += 'e';
+    }
+
+    std::set<std::string> const seeds = handle.url_seeds();
+
+    if (!seeds.empty())
+    {
+        std::string& list = d["url-list"];
+
+        list = "l";
+
+        for (std::string const& url : seeds)
+            append(list, url);
+
+        list += 'e';
+    }
+
+    out = "d";
+
+    for (auto const& [key, value] : d)
+    {
+        append(out, key);
+        out += value;
+    }
+
+    out += 'e';
+    return out;
+}
+
+} // namespace shim

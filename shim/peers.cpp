@@ -1,0 +1,477 @@
+#include "peers.hpp"
+
+#include <algorithm>
+
+#include <libtorrent/peer_connection.hpp>
+#include <libtorrent/peer_info.hpp>
+#include <libtorrent/torrent_peer.hpp>
+
+namespace shim
+{
+
+namespace
+{
+
+enum message : std::uint8_t
+{
+    msg_have = 4,
+    msg_piece = 7,
+    msg_reject_request = 16,
+    msg_extended = 20
+};
+
+/* bytes that a peer's send buffer may hold before its requests wait */
+constexpr int send_high = 1 << 20;
+constexpr std::size_t max_requests = 500;
+constexpr std::uint32_t announce_step = 16384;
+constexpr std::chrono::milliseconds pump_interval(10);
+
+void put32(std::vector<char>& msg, std::uint32_t const v)
+{
+    for (int shift = 24; shift >= 0; shift -= 8)
+        msg.push_back(static_cast<char>(v >> shift));
+}
+
+void put_have(std::vector<char>& msg, std::uint32_t const piece)
+{
+    put32(msg, 5);
+    msg.push_back(msg_have);
+    put32(msg, piece);
+}
+
+std::uint32_t number(lt::piece_index_t const piece)
+{
+    return std::uint32_t(static_cast<int>(piece));
+}
+
+class torrent_hooks final : public lt::torrent_plugin
+{
+public:
+    torrent_hooks(std::shared_ptr<torrent> t, void const* native)
+        : m_torrent(std::move(t))
+        , m_native(native)
+    {
+    }
+
+    ~torrent_hooks() override { m_torrent->ctx->torrents.erase(m_native); }
+
+    std::shared_ptr<lt::peer_plugin> new_connection(
+        lt::peer_connection_handle const& pc) override
+    {
+        auto p = std::make_shared<peer>(pc, m_torrent);
+        auto& peers = m_torrent->peers;
+
+        peers.erase(std::remove_if(peers.begin(),
+                        peers.end(),
+                        [](auto const& w) { return w.expired(); }),
+            peers.end());
+        peers.push_back(p);
+        return p;
+    }
+
+    void on_files_checked() override { m_torrent->files_checked(); }
+
+    bool on_pause() override { return m_torrent->pause_is_kick; }
+
+private:
+    std::shared_ptr<torrent> m_torrent;
+    void const* m_native;
+};
+
+class session_hooks final : public lt::plugin
+{
+public:
+    explicit session_hooks(std::shared_ptr<context> ctx)
+        : m_ctx(std::move(ctx))
+    {
+    }
+
+    lt::feature_flags_t implemented_features() override
+    {
+        return lt::plugin::tick_feature;
+    }
+
+    std::shared_ptr<lt::torrent_plugin> new_torrent(
+        lt::torrent_handle const& h,
+        lt::client_data_t const data) override
+    {
+        torrent* const t = data.get<torrent>();
+
+        if (t == nullptr)
+            return nullptr;
+
+        void const* const native = h.native_handle().get();
+
+        t->handle = h;
+        m_ctx->torrents[native] = t->weak_from_this();
+        return std::make_shared<torrent_hooks>(t->shared_from_this(), native);
+    }
+
+    void on_tick() override
+    {
+        /* a tick may end with a torrent leaving the map */
+        std::vector<std::shared_ptr<torrent>> all;
+
+        for (auto const& entry : m_ctx->torrents)
+        {
+            if (auto t = entry.second.lock())
+                all.push_back(std::move(t));
+        }
+
+        for (auto const& t : all)
+            t->tick();
+    }
+
+private:
+    std::shared_ptr<context> m_ctx;
+};
+
+} // namespace
+
+std::shared_ptr<lt::plugin> make_plugin(std::shared_ptr<context> ctx)
+{
+    return std::make_shared<session_hooks>(std::move(ctx));
+}
+
+peer::peer(lt::peer_connection_handle const& pc, std::shared_ptr<torrent> t)
+    : m_pc(pc)
+    , m_torrent(std::move(t))
+{
+}
+
+peer::~peer() = default;
+
+void peer::on_disconnect(lt::error_code const&)
+{
+    m_gone = true;
+    m_requests.clear();
+}
+
+bool peer::on_handshake(lt::span<char const> const reserved)
+{
+    m_fast = reserved.size() >= 8 && (reserved[7] & 0x04) != 0;
+    return true;
+}
+
+bool peer::on_extension_handshake(lt::bdecode_node const& h)
+{
+    lt::bdecode_node const m = h.dict_find_dict("m");
+    std::int64_t const id = m ? m.dict_find_int_value("lt_donthave") : 0;
+
+    m_dont_have = id > 0 && id < 256 ? int(id) : 0;
+    return true;
+}
+
+void peer::sent_have_none()
+{
+    m_ready = true;
+    announce_some();
+}
+
+void peer::tick()
+{
+    /*
+     * A peer without the fast extension is told nothing if we have nothing;
+     * thus nothing tells us that HAVE may be sent.
+     */
+    if (!m_ready && !m_gone && m_torrent->info() && !m_pc.is_connecting()
+        && !m_pc.in_handshake())
+    {
+        m_ready = true;
+    }
+
+    announce_some();
+}
+
+void peer::announce_some()
+{
+    std::shared_ptr<storage> const store = m_torrent->store();
+    std::shared_ptr<layout const> const info = m_torrent->info();
+    std::vector<char> msg;
+
+    if (!m_ready || m_gone || !store || !info
+        || m_pc.type() != lt::connection_type::bittorrent)
+    {
+        return;
+    }
+
+    std::uint32_t const end = std::min(info->piece_n,
+        m_announced + announce_step);
+
+    for (; m_announced < end; ++m_announced)
+    {
+        if (store->complete(m_announced))
+            put_have(msg, m_announced);
+    }
+
+    if (!msg.empty())
+        send(msg);
+}
+
+void peer::announce(std::uint32_t const piece)
+{
+    std::vector<char> msg;
+
+    if (piece >= m_announced || m_gone)
+        return;
+
+    put_have(msg, piece);
+    send(msg);
+}
+
+void peer::withdraw(std::uint32_t const first, std::uint32_t const n)
+{
+    std::vector<char> msg;
+    std::uint32_t const end = std::min(first + n, m_announced);
+
+    if (m_gone || m_dont_have == 0)
+        return;
+
+    for (std::uint32_t piece = first; piece < end; ++piece)
+    {
+        put32(msg, 6);
+        msg.push_back(msg_extended);
+        msg.push_back(static_cast<char>(m_dont_have));
+        put32(msg, piece);
+    }
+
+    if (!msg.empty())
+        send(msg);
+}
+
+/*
+ * libtorrent suspects all peers of a bad piece ("parole") and clears those
+ * that took part in a good one, or it would ban them sooner or later.  It
+ * never sees a good one here, so this is its torrent::piece_passed().
+ */
+void peer::trust()
+{
+    std::shared_ptr<lt::peer_connection> const pc = m_pc.native_handle();
+
+    if (!pc || m_gone)
+        return;
+
+    lt::torrent_peer* const p = pc->peer_info_struct();
+
+    if (p == nullptr)
+        return;
+
+    p->on_parole = false;
+
+    if (p->trust_points < 7)
+        p->trust_points = p->trust_points + 1;
+}
+
+bool peer::on_piece(lt::peer_request const&, lt::span<char const>)
+{
+    m_torrent->sender = weak_from_this();
+    return false;
+}
+
+bool peer::valid(lt::peer_request const& r) const
+{
+    std::shared_ptr<layout const> const info = m_torrent->info();
+
+    if (!info || r.piece < lt::piece_index_t(0)
+        || number(r.piece) >= info->piece_n || r.start < 0 || r.length <= 0
+        || r.length > int(block_size))
+    {
+        return false;
+    }
+
+    return std::int64_t(r.start) + r.length
+        <= std::int64_t(info->hashes->piece_size(number(r.piece)));
+}
+
+bool peer::on_request(lt::peer_request const& r)
+{
+    std::shared_ptr<storage> const store = m_torrent->store();
+
+    if (m_pc.is_choked() || !m_torrent->uploading() || !store || !valid(r)
+        || !store->complete(number(r.piece))
+        || m_requests.size() >= max_requests)
+    {
+        reject(r);
+        return true;
+    }
+
+    m_requests.push_back(r);
+
+    if (!m_waits && pump())
+    {
+        m_waits = true;
+        m_torrent->ctx->uploads->wait(weak_from_this());
+    }
+
+    return true;
+}
+
+bool peer::on_cancel(lt::peer_request const& r)
+{
+    auto const it = std::find(m_requests.begin(), m_requests.end(), r);
+
+    if (it != m_requests.end())
+    {
+        m_requests.erase(it);
+        reject(r);
+    }
+
+    return true;
+}
+
+void peer::sent_choke()
+{
+    reject_all();
+}
+
+void peer::reject_all()
+{
+    std::deque<lt::peer_request> const requests = std::move(m_requests);
+
+    m_requests.clear();
+
+    for (lt::peer_request const& r : requests)
+        reject(r);
+}
+
+void peer::reject(lt::peer_request const& r)
+{
+    std::vector<char> msg;
+
+    if (!m_fast || m_gone)
+        return;
+
+    put32(msg, 13);
+    msg.push_back(msg_reject_request);
+    put32(msg, number(r.piece));
+    put32(msg, std::uint32_t(r.start));
+    put32(msg, std::uint32_t(r.length));
+    send(msg);
+}
+
+void peer::send(std::vector<char> const& msg)
+{
+    if (!m_pc.is_disconnecting())
+        m_pc.send_buffer(msg.data(), int(msg.size()));
+}
+
+bool peer::send_block(lt::peer_request const& r, storage const& store)
+{
+    std::vector<char> msg;
+
+    msg.reserve(13 + std::size_t(r.length));
+    put32(msg, 9 + std::uint32_t(r.length));
+    msg.push_back(msg_piece);
+    put32(msg, number(r.piece));
+    put32(msg, std::uint32_t(r.start));
+    msg.resize(13 + std::size_t(r.length));
+
+    if (store.read(number(r.piece),
+            std::uint32_t(r.start),
+            msg.data() + 13,
+            std::uint32_t(r.length),
+            0)
+        != 0)
+    {
+        return false;
+    }
+
+    send(msg);
+    m_torrent->uploaded += std::uint64_t(r.length);
+    return true;
+}
+
+bool peer::pump()
+{
+    lt::peer_info info;
+    std::shared_ptr<storage> const store = m_torrent->store();
+
+    m_waits = false;
+
+    if (m_gone || m_requests.empty())
+        return false;
+
+    if (!store || !m_torrent->uploading())
+    {
+        reject_all();
+        return false;
+    }
+
+    m_pc.get_peer_info(info);
+
+    int room = send_high - info.used_send_buffer;
+
+    while (!m_requests.empty() && room > 0)
+    {
+        lt::peer_request const r = m_requests.front();
+
+        m_requests.pop_front();
+        room -= r.length;
+
+        if (!send_block(r, *store))
+            reject(r);
+
+        /* sending may have closed the connection */
+        if (m_gone)
+            return false;
+    }
+
+    m_waits = !m_requests.empty();
+    return m_waits;
+}
+
+uploader::uploader(lt::io_context& ioc)
+    : m_timer(ioc)
+{
+}
+
+void uploader::wait(std::weak_ptr<peer> p)
+{
+    m_waiting.push_back(std::move(p));
+    arm();
+}
+
+void uploader::stop()
+{
+    m_stopped = true;
+    m_waiting.clear();
+    m_timer.cancel();
+}
+
+void uploader::arm()
+{
+    if (m_armed || m_stopped || m_waiting.empty())
+        return;
+
+    m_armed = true;
+    m_timer.expires_after(pump_interval);
+    m_timer.async_wait(
+        [this](lt::error_code const& ec)
+        {
+            /* on cancellation this object may be gone */
+            if (ec)
+                return;
+
+            m_armed = false;
+            run();
+        });
+}
+
+void uploader::run()
+{
+    std::vector<std::weak_ptr<peer>> const round = std::move(m_waiting);
+
+    m_waiting.clear();
+
+    for (auto const& weak : round)
+    {
+        auto const p = weak.lock();
+
+        if (p && p->pump())
+            m_waiting.push_back(weak);
+    }
+
+    arm();
+}
+
+} // namespace shim

@@ -1,0 +1,94 @@
+/*
+ * What a shim_t is: the session, the torrents by id, the events.
+ */
+
+#ifndef CONFLUENCE_SHIM_SESSION_HPP
+#define CONFLUENCE_SHIM_SESSION_HPP
+
+#include <deque>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include <libtorrent/add_torrent_params.hpp>
+#include <libtorrent/alert.hpp>
+#include <libtorrent/session.hpp>
+
+#include "context.hpp"
+#include "torrent.hpp"
+
+/* A torrent as the owner thread knows it; only that thread looks at it. */
+struct shim_slot
+{
+    std::uint32_t generation = 1;
+    std::shared_ptr<shim::torrent> t;       /* null: free */
+    libtorrent::torrent_handle handle;
+    std::shared_ptr<shim::layout const> info;
+    std::int64_t creation_date = 0;
+    std::map<std::string, int> tracker_peers;   /* by URL, last answer */
+};
+
+struct shim_s
+{
+    explicit shim_s(shim_config_t const& config);
+
+    bool on_owner_thread() const
+    {
+        return std::this_thread::get_id() == owner;
+    }
+
+    /* NULL if the id is of no torrent, or of one that was removed. */
+    shim_slot* find(shim_id_t id);
+
+    /* Of the torrent that an alert is about; NULL if it was removed. */
+    shim_slot* find(libtorrent::torrent_handle const& h);
+
+    shim_id_t new_id();
+    void free_id(shim_id_t id);
+
+    /* Makes the info known to all threads and tells the caller. */
+    void set_info(shim_slot& slot, std::shared_ptr<shim::layout const> info);
+
+    /* Turns an alert into an event, or into nothing. */
+    void translate(libtorrent::alert const& a);
+
+    std::thread::id const owner;
+    bool const trackers;
+    std::shared_ptr<shim::context> ctx;
+    std::unique_ptr<libtorrent::session> ses;
+    std::vector<shim_slot> slots;
+    std::vector<std::uint32_t> free_slots;
+    std::deque<shim_event_t> events;
+    std::uint16_t port = 0;
+};
+
+namespace shim
+{
+
+/*
+ * Fills text from the exception being handled; for use in catch (...) only.
+ * Returns SHIM_INVALID for the caller's bad data, else SHIM_ERROR.
+ */
+shim_rc_t report_current_exception(char* err, std::size_t err_size) noexcept;
+
+/*
+ * Parameters of a torrent to be added, from a .torrent or from infohashes.
+ * info is set to the layout if the .torrent has been given.  Throws
+ * invalid_data.
+ */
+libtorrent::add_torrent_params make_params(shim_add_t const& a,
+    std::shared_ptr<layout>& info);
+
+/* Bencodes a .torrent. */
+std::string make_metainfo(layout const& info,
+    libtorrent::torrent_handle const& handle,
+    char const* comment,
+    char const* created_by,
+    std::int64_t creation_date);
+
+} // namespace shim
+
+#endif

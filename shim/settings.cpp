@@ -1,0 +1,140 @@
+#include "settings.hpp"
+
+#include <libtorrent/alert.hpp>
+
+#include "layout.hpp"
+
+namespace shim
+{
+
+namespace
+{
+
+using lt::settings_pack;
+
+void set_alerts(settings_pack& p)
+{
+    p.set_int(settings_pack::alert_mask,
+        int(static_cast<std::uint32_t>(lt::alert_category::error
+            | lt::alert_category::status | lt::alert_category::tracker)));
+    p.set_int(settings_pack::alert_queue_size, 20000);
+}
+
+/* Nothing may pause a torrent or disconnect a peer behind our back. */
+void set_policy(settings_pack& p)
+{
+    p.set_bool(settings_pack::close_redundant_connections, false);
+    p.set_int(settings_pack::active_downloads, -1);
+    p.set_int(settings_pack::active_seeds, -1);
+    p.set_int(settings_pack::active_limit, -1);
+    p.set_int(settings_pack::active_dht_limit, -1);
+    p.set_int(settings_pack::active_tracker_limit, -1);
+    p.set_int(settings_pack::active_lsd_limit, -1);
+    p.set_int(settings_pack::active_checking, -1);
+
+    /* we never have anything as libtorrent sees it */
+    p.set_int(settings_pack::initial_picker_threshold, 0);
+    p.set_int(settings_pack::predictive_piece_announce, 0);
+    p.set_int(settings_pack::suggest_mode,
+        settings_pack::no_piece_suggestions);
+    p.set_bool(settings_pack::auto_sequential, false);
+    p.set_bool(settings_pack::piece_extent_affinity, false);
+
+    /* trust is given back by peer::trust() */
+    p.set_bool(settings_pack::use_parole_mode, true);
+
+    /* blocks of partial pieces count as queued for as long as we hold them */
+    p.set_int(settings_pack::max_queued_disk_bytes, 1 << 30);
+}
+
+/* The first byte must cost round trips, not time-outs. */
+void set_latency(settings_pack& p)
+{
+    p.set_int(settings_pack::tick_interval, 100);
+    p.set_bool(settings_pack::smooth_connects, false);
+    p.set_int(settings_pack::connection_speed, 200);
+    p.set_int(settings_pack::torrent_connect_boost, 255);
+    p.set_int(settings_pack::min_reconnect_time, 2);
+    p.set_int(settings_pack::peer_connect_timeout, 7);
+    p.set_int(settings_pack::handshake_timeout, 7);
+    p.set_bool(settings_pack::announce_to_all_trackers, true);
+    p.set_bool(settings_pack::announce_to_all_tiers, true);
+
+    /* what is requested already delays a seek; stalled peers delay a piece */
+    p.set_int(settings_pack::request_queue_time, 3);
+    p.set_int(settings_pack::piece_timeout, 6);
+    p.set_int(settings_pack::request_timeout, 10);
+    p.set_bool(settings_pack::strict_end_game_mode, false);
+    p.set_bool(settings_pack::prioritize_partial_pieces, true);
+}
+
+void set_transport(settings_pack& p, shim_config_t const& c)
+{
+    p.set_bool(settings_pack::enable_incoming_utp, c.utp != 0);
+    p.set_bool(settings_pack::enable_incoming_tcp, c.tcp != 0);
+    p.set_bool(settings_pack::enable_outgoing_tcp, c.tcp != 0);
+
+    /*
+     * TCP first: libtorrent tries uTP and, if nobody answers, TCP after a
+     * time-out of seconds, and uTP yields to other traffic where a reader
+     * waits.  uTP is dialled if TCP is off, and by dial_again() for a peer
+     * that TCP does not reach.
+     */
+    p.set_bool(settings_pack::enable_outgoing_utp,
+        c.utp != 0 && c.tcp == 0);
+    p.set_int(settings_pack::mixed_mode_algorithm, settings_pack::prefer_tcp);
+    p.set_int(settings_pack::utp_connect_timeout, 1500);
+    p.set_int(settings_pack::utp_syn_resends, 1);
+
+    p.set_int(settings_pack::out_enc_policy, settings_pack::pe_enabled);
+    p.set_int(settings_pack::in_enc_policy, settings_pack::pe_enabled);
+    p.set_int(settings_pack::allowed_enc_level, settings_pack::pe_both);
+    p.set_bool(settings_pack::prefer_rc4, false);
+
+    /* several peers behind one address are common, and all of loopback */
+    p.set_bool(settings_pack::allow_multiple_connections_per_ip, true);
+
+    p.set_int(settings_pack::send_buffer_watermark, 3 << 20);
+    p.set_int(settings_pack::max_allowed_in_request_queue, 500);
+    p.set_int(settings_pack::max_out_request_queue, 1500);
+}
+
+void set_limits(settings_pack& p, shim_config_t const& c)
+{
+    p.set_int(settings_pack::connections_limit,
+        c.max_connections != 0 ? int(c.max_connections) : 500);
+    p.set_int(settings_pack::upload_rate_limit, int(c.upload_rate));
+    p.set_int(settings_pack::download_rate_limit, int(c.download_rate));
+    p.set_int(settings_pack::unchoke_slots_limit, 16);
+    p.set_int(settings_pack::max_metadata_size, max_metainfo);
+    p.set_int(settings_pack::max_piece_count, int(max_pieces));
+    p.set_int(settings_pack::metadata_token_limit, max_tokens);
+}
+
+} // namespace
+
+settings_pack make_settings(shim_config_t const& c)
+{
+    settings_pack p;
+
+    set_alerts(p);
+    set_policy(p);
+    set_latency(p);
+    set_transport(p, c);
+    set_limits(p, c);
+
+    p.set_str(settings_pack::user_agent, c.user_agent ? c.user_agent : "");
+    p.set_str(settings_pack::listen_interfaces, c.listen ? c.listen : "");
+    p.set_str(settings_pack::dht_bootstrap_nodes,
+        c.dht_bootstrap ? c.dht_bootstrap : "");
+    p.set_str(settings_pack::announce_ip, c.public_ip ? c.public_ip : "");
+    p.set_bool(settings_pack::enable_dht, c.dht != 0);
+    p.set_bool(settings_pack::enable_lsd, c.lsd != 0);
+    p.set_bool(settings_pack::enable_upnp, c.upnp != 0);
+    p.set_bool(settings_pack::enable_natpmp, c.upnp != 0);
+    p.set_int(settings_pack::stop_tracker_timeout, 1);
+
+    return p;
+}
+
+} // namespace shim

@@ -1,0 +1,598 @@
+/*
+ * The exported functions.  What happens behind them, and why, is told in
+ * torrent.hpp, disk.hpp, wants.hpp and peers.hpp.
+ */
+
+#include "shim.h"
+
+#include <cassert>
+#include <cstring>
+
+#include <pthread.h>
+#include <signal.h>
+
+#include <boost/asio/ip/tcp.hpp>
+
+#include <libtorrent/announce_entry.hpp>
+#include <libtorrent/extensions/ut_metadata.hpp>
+#include <libtorrent/extensions/ut_pex.hpp>
+#include <libtorrent/session_params.hpp>
+#include <libtorrent/version.hpp>
+
+#include "disk.hpp"
+#include "peers.hpp"
+#include "session.hpp"
+#include "settings.hpp"
+
+namespace
+{
+
+namespace lt = libtorrent;
+
+/* Threads inherit the mask: signals are for the host's own threads. */
+class signals_blocked
+{
+public:
+    signals_blocked()
+    {
+        sigset_t all;
+
+        sigfillset(&all);
+        pthread_sigmask(SIG_SETMASK, &all, &m_old);
+    }
+
+    ~signals_blocked() { pthread_sigmask(SIG_SETMASK, &m_old, nullptr); }
+
+private:
+    sigset_t m_old;
+};
+
+/* "1.2.3.4:5", "[::1]:5", "name:5" */
+bool split_host_port(std::string const& s, std::string& host, std::string& port)
+{
+    std::size_t const colon = s.rfind(':');
+
+    if (colon == std::string::npos || colon == 0 || colon + 1 == s.size()
+        || s.size() - colon > 6)
+    {
+        return false;
+    }
+
+    host = s.substr(0, colon);
+    port = s.substr(colon + 1);
+
+    if (port.find_first_not_of("0123456789") != std::string::npos
+        || std::stoul(port) == 0 || std::stoul(port) > 65535)
+    {
+        return false;
+    }
+
+    if (host.front() == '[')
+    {
+        if (host.size() < 3 || host.back() != ']')
+            return false;
+
+        host = host.substr(1, host.size() - 2);
+        return host.find(':') != std::string::npos;
+    }
+
+    return host.find(':') == std::string::npos
+        && host.find_first_of(" /@") == std::string::npos;
+}
+
+void resolve_and_dial(std::shared_ptr<shim::torrent> const& t,
+    std::string const& host,
+    std::string const& port)
+{
+    auto resolver
+        = std::make_shared<boost::asio::ip::tcp::resolver>(*t->ctx->ioc);
+
+    resolver->async_resolve(host,
+        port,
+        [t, resolver](lt::error_code const& ec,
+            boost::asio::ip::tcp::resolver::results_type const& results)
+        {
+            if (ec)
+            {
+                t->ctx->events.log(t->id,
+                    SHIM_LOG_INFO,
+                    "peer could not be resolved: " + ec.message());
+                return;
+            }
+
+            for (auto const& r : results)
+                t->dial(r.endpoint());
+        });
+}
+
+void merge(shim_s& s, shim_slot& slot, lt::add_torrent_params const& p)
+{
+    for (std::size_t i = 0; s.trackers && i < p.trackers.size(); ++i)
+    {
+        lt::announce_entry e(p.trackers[i]);
+
+        if (i < p.tracker_tiers.size())
+            e.tier = std::uint8_t(p.tracker_tiers[i]);
+
+        slot.handle.add_tracker(e);
+    }
+
+    for (std::string const& url : p.url_seeds)
+        slot.handle.add_url_seed(url);
+
+    if (!slot.info && p.ti)
+        slot.handle.set_metadata(p.ti->info_section());
+}
+
+} // namespace
+
+shim_s::shim_s(shim_config_t const& config)
+    : owner(std::this_thread::get_id())
+    , trackers(config.trackers != 0)
+    , ctx(std::make_shared<shim::context>(config))
+{
+    lt::session_params params(shim::make_settings(config));
+
+    params.disk_io_constructor = shim::make_disk(ctx);
+    params.extensions.clear();
+    params.extensions.push_back(shim::make_plugin(ctx));
+    ses = std::make_unique<lt::session>(std::move(params));
+    ses->add_extension(&lt::create_ut_metadata_plugin);
+
+    if (config.pex != 0)
+        ses->add_extension(&lt::create_ut_pex_plugin);
+
+    ses->set_alert_notify([c = ctx.get()] { c->events.wake(); });
+}
+
+shim_slot* shim_s::find(shim_id_t const id)
+{
+    std::uint64_t const n = (id & 0xffffffff);
+
+    if (n == 0 || n > slots.size())
+        return nullptr;
+
+    shim_slot& slot = slots[n - 1];
+
+    return slot.t && slot.generation == id >> 32 ? &slot : nullptr;
+}
+
+shim_slot* shim_s::find(lt::torrent_handle const& h)
+{
+    for (shim_slot& slot : slots)
+    {
+        if (slot.t && slot.handle == h)
+            return &slot;
+    }
+
+    return nullptr;
+}
+
+shim_id_t shim_s::new_id()
+{
+    if (free_slots.empty())
+    {
+        slots.emplace_back();
+        free_slots.push_back(std::uint32_t(slots.size() - 1));
+    }
+
+    std::uint32_t const n = free_slots.back();
+
+    free_slots.pop_back();
+    return std::uint64_t(slots[n].generation) << 32 | (n + 1);
+}
+
+void shim_s::free_id(shim_id_t const id)
+{
+    std::uint32_t const n = std::uint32_t(id & 0xffffffff) - 1;
+    std::uint32_t const generation = slots[n].generation + 1;
+
+    slots[n] = shim_slot();
+    slots[n].generation = generation == 0 ? 1 : generation;
+    free_slots.push_back(n);
+}
+
+void shim_s::set_info(shim_slot& slot, std::shared_ptr<shim::layout const> info)
+{
+    shim_event_t ev{};
+
+    slot.t->set_info(info);
+    slot.info = std::move(info);
+
+    if (slot.info->is_private)
+    {
+        slot.handle.set_flags(lt::torrent_flags::disable_dht
+            | lt::torrent_flags::disable_pex | lt::torrent_flags::disable_lsd);
+    }
+
+    ev.type = SHIM_EVENT_METADATA;
+    ev.id = slot.t->id;
+    events.push_back(ev);
+    ctx->events.wake();
+}
+
+namespace shim
+{
+
+shim_rc_t report_current_exception(char* const err,
+    std::size_t const err_size) noexcept
+{
+    shim_rc_t rc = SHIM_ERROR;
+    char const* text = "unknown error";
+    std::exception_ptr const current = std::current_exception();
+
+    /* the text lives as long as current does */
+    try
+    {
+        throw;
+    }
+    catch (invalid_data const& e)
+    {
+        rc = SHIM_INVALID;
+        text = e.what();
+    }
+    catch (std::exception const& e)
+    {
+        text = e.what();
+    }
+    catch (...)
+    {
+    }
+
+    if (err == nullptr || err_size == 0)
+        return rc;
+
+    std::strncpy(err, text, err_size - 1);
+    err[err_size - 1] = '\0';
+    return rc;
+}
+
+} // namespace shim
+
+extern "C" shim_rc_t shim_open(shim_config_t const* config,
+    shim_t** out,
+    char* err,
+    size_t err_size)
+try
+{
+    signals_blocked const blocked;
+
+    *out = new shim_s(*config);
+    return SHIM_OK;
+}
+catch (...)
+{
+    return shim::report_current_exception(err, err_size);
+}
+
+extern "C" void shim_close(shim_t* s, uint32_t deadline_ms)
+try
+{
+    std::unique_ptr<shim_s> const closing(s);
+    lt::settings_pack p;
+    uint32_t const wait
+        = deadline_ms < 500 ? 0 : std::max(deadline_ms / 1000, 1U);
+
+    assert(s->on_owner_thread());
+
+    p.set_int(lt::settings_pack::stop_tracker_timeout, int(wait));
+    s->ses->apply_settings(p);
+
+    for (shim_slot& slot : s->slots)
+    {
+        if (slot.t)
+            slot.t->close();
+    }
+
+    {
+        lt::session_proxy const joins = s->ses->abort();
+        s->ses.reset();
+    }
+
+    s->slots.clear();
+    s->ctx->pool.stop();
+}
+catch (...)
+{
+    /* out of memory while stopping: nothing is left to be told to anybody */
+}
+
+extern "C" int shim_event_fd(shim_t* s)
+{
+    return s->ctx->events.fd();
+}
+
+extern "C" shim_rc_t shim_add(shim_t* s,
+    shim_add_t const* a,
+    shim_id_t* id,
+    char* err,
+    size_t err_size)
+try
+{
+    lt::error_code ec;
+    std::shared_ptr<shim::layout> info;
+
+    assert(s->on_owner_thread());
+    *id = 0;
+
+    lt::add_torrent_params p = shim::make_params(*a, info);
+
+    if (!s->trackers)
+    {
+        p.trackers.clear();
+        p.tracker_tiers.clear();
+        p.flags |= lt::torrent_flags::override_trackers;
+    }
+
+    shim_id_t const fresh = s->new_id();
+    auto const t = std::make_shared<shim::torrent>(s->ctx, fresh);
+
+    /* the hashes must be there before the first block is */
+    t->set_info(info);
+    p.userdata = lt::client_data_t(t.get());
+
+    lt::info_hash_t const ih = p.ti ? p.ti->info_hashes() : p.info_hashes;
+    lt::torrent_handle const h = s->ses->add_torrent(p, ec);
+
+    if (ec)
+    {
+        s->free_id(fresh);
+
+        lt::torrent_handle const old = s->ses->find_torrent(ih.get_best());
+        shim_slot* const slot = old.is_valid() ? s->find(old) : nullptr;
+
+        if (ec != lt::errors::duplicate_torrent || slot == nullptr)
+            throw shim::invalid_data(ec.message());
+
+        merge(*s, *slot, p);
+        *id = slot->t->id;
+        return SHIM_EXISTS;
+    }
+
+    shim_slot& slot = s->slots[(fresh & 0xffffffff) - 1];
+
+    slot.t = t;
+    slot.handle = h;
+    *id = fresh;
+
+    if (p.ti)
+        slot.creation_date = p.ti->creation_date();
+
+    if (info)
+        s->set_info(slot, std::move(info));
+
+    return SHIM_OK;
+}
+catch (...)
+{
+    return shim::report_current_exception(err, err_size);
+}
+
+extern "C" shim_rc_t shim_remove(shim_t* s, shim_id_t id)
+try
+{
+    shim_slot* const slot = s->find(id);
+
+    assert(s->on_owner_thread());
+
+    if (slot == nullptr)
+        return SHIM_GONE;
+
+    slot->t->close();
+    s->ses->remove_torrent(slot->handle);
+    s->free_id(id);
+    return SHIM_OK;
+}
+catch (...)
+{
+    return SHIM_ERROR;
+}
+
+extern "C" shim_rc_t shim_add_tracker(shim_t* s,
+    shim_id_t id,
+    char const* url,
+    uint32_t tier)
+try
+{
+    shim_slot* const slot = s->find(id);
+
+    if (slot == nullptr)
+        return SHIM_GONE;
+
+    if (*url == '\0')
+        return SHIM_INVALID;
+
+    if (!s->trackers)
+        return SHIM_OK;
+
+    lt::announce_entry e(url);
+
+    e.tier = std::uint8_t(std::min(tier, 255U));
+    slot->handle.add_tracker(e);
+    return SHIM_OK;
+}
+catch (...)
+{
+    return SHIM_ERROR;
+}
+
+extern "C" shim_rc_t shim_clear_trackers(shim_t* s, shim_id_t id)
+try
+{
+    shim_slot* const slot = s->find(id);
+
+    if (slot == nullptr)
+        return SHIM_GONE;
+
+    slot->handle.replace_trackers({});
+    return SHIM_OK;
+}
+catch (...)
+{
+    return SHIM_ERROR;
+}
+
+extern "C" shim_rc_t shim_add_web_seed(shim_t* s,
+    shim_id_t id,
+    char const* url)
+try
+{
+    shim_slot* const slot = s->find(id);
+
+    if (slot == nullptr)
+        return SHIM_GONE;
+
+    if (std::strncmp(url, "http://", 7) != 0
+        && std::strncmp(url, "https://", 8) != 0)
+    {
+        return SHIM_INVALID;
+    }
+
+    slot->handle.add_url_seed(url);
+    return SHIM_OK;
+}
+catch (...)
+{
+    return SHIM_ERROR;
+}
+
+extern "C" shim_rc_t shim_add_peer(shim_t* s,
+    shim_id_t id,
+    char const* host_port)
+try
+{
+    std::string host;
+    std::string port;
+    lt::error_code ec;
+    shim_slot* const slot = s->find(id);
+
+    if (slot == nullptr)
+        return SHIM_GONE;
+
+    if (!split_host_port(host_port, host, port))
+        return SHIM_INVALID;
+
+    auto const address = boost::asio::ip::make_address(host, ec);
+
+    if (ec)
+    {
+        boost::asio::post(*s->ctx->ioc,
+            [t = slot->t, host, port] { resolve_and_dial(t, host, port); });
+        return SHIM_OK;
+    }
+
+    lt::tcp::endpoint const ep(address, std::uint16_t(std::stoul(port)));
+
+    boost::asio::post(*s->ctx->ioc, [t = slot->t, ep] { t->dial(ep); });
+    return SHIM_OK;
+}
+catch (...)
+{
+    return SHIM_ERROR;
+}
+
+extern "C" shim_rc_t shim_attach(shim_t* s, shim_id_t id, void* ctx)
+try
+{
+    shim_slot* const slot = s->find(id);
+
+    if (slot == nullptr)
+        return SHIM_GONE;
+
+    slot->t->attach(
+        std::make_shared<shim::storage>(s->ctx->storage_calls, ctx));
+    boost::asio::post(*s->ctx->ioc, [t = slot->t] { t->announce_all(); });
+    return SHIM_OK;
+}
+catch (...)
+{
+    return SHIM_ERROR;
+}
+
+extern "C" shim_rc_t shim_want(shim_t* s,
+    shim_id_t id,
+    shim_want_t const* want,
+    uint32_t n,
+    int restart)
+try
+{
+    shim_slot* const slot = s->find(id);
+
+    assert(s->on_owner_thread());
+
+    if (slot == nullptr)
+        return SHIM_GONE;
+
+    if (!slot->info)
+        return SHIM_NOT_READY;
+
+    std::shared_ptr<shim::storage> const store = slot->t->store();
+
+    if (slot->t->wants.replace(want,
+            n,
+            slot->info->piece_n,
+            restart != 0,
+            store.get()))
+    {
+        slot->t->poke();
+    }
+
+    return SHIM_OK;
+}
+catch (...)
+{
+    return SHIM_ERROR;
+}
+
+extern "C" shim_rc_t shim_forget(shim_t* s,
+    shim_id_t id,
+    uint32_t first,
+    uint32_t n)
+try
+{
+    shim_slot* const slot = s->find(id);
+
+    if (slot == nullptr)
+        return SHIM_GONE;
+
+    boost::asio::post(*s->ctx->ioc,
+        [t = slot->t, first, n] { t->forget(first, n); });
+    return SHIM_OK;
+}
+catch (...)
+{
+    return SHIM_ERROR;
+}
+
+extern "C" int shim_next_event(shim_t* s, shim_event_t* ev)
+try
+{
+    assert(s->on_owner_thread());
+
+    if (s->events.empty())
+    {
+        std::vector<lt::alert*> alerts;
+
+        s->ctx->events.take(s->events);
+        s->ses->pop_alerts(&alerts);
+
+        for (lt::alert const* a : alerts)
+            s->translate(*a);
+    }
+
+    if (s->events.empty())
+        return 0;
+
+    *ev = s->events.front();
+    s->events.pop_front();
+    return 1;
+}
+catch (...)
+{
+    return 0;
+}
+
+extern "C" char const* shim_version(void)
+{
+    return "libtorrent " LIBTORRENT_VERSION;
+}

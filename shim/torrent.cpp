@@ -1,0 +1,567 @@
+#include "torrent.hpp"
+
+#include <boost/asio/error.hpp>
+
+#include "peers.hpp"
+
+namespace shim
+{
+
+namespace
+{
+
+using std::chrono::seconds;
+
+/* How long uploads go on after the last want, and the anchor is kept. */
+constexpr seconds upload_linger(10);
+constexpr seconds anchor_linger(60);
+
+lt::piece_index_t index(std::uint32_t const piece)
+{
+    return lt::piece_index_t(static_cast<int>(piece));
+}
+
+} // namespace
+
+lt::storage_error aborted()
+{
+    return lt::storage_error(
+        lt::error_code(boost::asio::error::operation_aborted));
+}
+
+torrent::torrent(std::shared_ptr<context> c, shim_id_t const i)
+    : id(i)
+    , ctx(std::move(c))
+{
+}
+
+std::shared_ptr<storage> torrent::store() const
+{
+    std::lock_guard<std::mutex> lock(m_mutex);
+
+    return m_store;
+}
+
+std::shared_ptr<layout const> torrent::info() const
+{
+    std::lock_guard<std::mutex> lock(m_mutex);
+
+    return m_info;
+}
+
+void torrent::attach(std::shared_ptr<storage> store)
+{
+    std::lock_guard<std::mutex> lock(m_mutex);
+
+    m_store.swap(store);
+}
+
+void torrent::set_info(std::shared_ptr<layout const> info)
+{
+    std::lock_guard<std::mutex> lock(m_mutex);
+
+    m_info = std::move(info);
+}
+
+void torrent::close()
+{
+    m_closed = true;
+    wants.close();
+    attach(nullptr);
+}
+
+bool torrent::uploading() const
+{
+    if (m_closed)
+        return false;
+
+    return ctx->seed || clock::now() - wants.last_wanted() < upload_linger;
+}
+
+void torrent::poke()
+{
+    boost::asio::post(*ctx->ioc,
+        [self = shared_from_this()] { self->reconcile(); });
+}
+
+void torrent::set_files(lt::file_storage const& fs)
+{
+    m_files = &fs;
+    m_piece_n = std::uint32_t(fs.num_pieces());
+}
+
+/*
+ * The torrent is ready to download.  Runs inside libtorrent: the work is
+ * posted.  A torrent added with its metadata has waited for this, paused, so
+ * that what it tells its trackers first is "started".
+ */
+void torrent::files_checked()
+{
+    boost::asio::post(*ctx->ioc,
+        [self = shared_from_this()]
+        {
+            if (self->m_closed || self->m_piece_n == 0)
+                return;
+
+            self->m_checked = true;
+            self->place_anchor();
+            self->reconcile();
+            self->handle.resume();
+        });
+}
+
+void torrent::clear_deadlines(std::vector<want_table::wish>& wishes)
+{
+    std::unordered_map<std::uint32_t, bool> named;
+
+    /*
+     * Only a deadline set on an empty list makes libtorrent cancel what it has
+     * requested of other pieces; to clear the list leaves priority 1 behind.
+     */
+    handle.clear_piece_deadlines();
+
+    for (want_table::wish const& w : wishes)
+        named[w.piece] = true;
+
+    for (auto& [piece, t] : m_told)
+    {
+        if (t.deadline != clock::time_point())
+        {
+            t.deadline = clock::time_point();
+            t.priority = 1;
+        }
+
+        if (named.count(piece) == 0)
+            wishes.push_back({piece, 0, clock::time_point()});
+    }
+}
+
+void torrent::apply(want_table::wish const& w,
+    std::vector<std::pair<lt::piece_index_t, lt::download_priority_t>>& batch)
+{
+    auto const it = m_told.find(w.piece);
+    bool const known = it != m_told.end();
+    bool const had_deadline
+        = known && it->second.deadline != clock::time_point();
+
+    if (w.priority == 0 && !known)
+        return;
+
+    if (w.priority != 0 && known && it->second.priority == w.priority
+        && it->second.deadline == w.deadline)
+    {
+        return;
+    }
+
+    if (w.priority != 0 && w.deadline != clock::time_point())
+    {
+        auto const ms = std::chrono::duration_cast<std::chrono::milliseconds>(
+            w.deadline - clock::now());
+
+        /* raises the priority to 7 and, if it was 0, requests at once */
+        handle.set_piece_deadline(index(w.piece),
+            int(std::max<std::int64_t>(ms.count(), 0)));
+
+        if (w.priority != 7)
+            batch.emplace_back(index(w.piece),
+                lt::download_priority_t(w.priority));
+    }
+    else
+    {
+        /*
+         * The deadline first: to set priority 0 with a deadline on leaves the
+         * piece with priority 1.
+         */
+        if (had_deadline)
+            handle.reset_piece_deadline(index(w.piece));
+
+        batch.emplace_back(index(w.piece), lt::download_priority_t(w.priority));
+    }
+
+    if (w.priority == 0)
+        m_told.erase(it);
+    else
+        m_told[w.piece] = {w.deadline, w.priority};
+}
+
+/* Makes libtorrent's priorities and deadlines what the table of wants says. */
+void torrent::reconcile()
+{
+    bool restart;
+    bool move = false;
+    std::vector<std::pair<lt::piece_index_t, lt::download_priority_t>> batch;
+
+    if (!m_checked || m_closed || !handle.is_valid())
+        return;
+
+    std::vector<want_table::wish> wishes = wants.take(restart);
+
+    if (restart)
+        clear_deadlines(wishes);
+
+    if (wants.any())
+        m_anchor_dropped = false;
+
+    for (want_table::wish const& w : wishes)
+    {
+        if (w.priority != 0 && w.piece == m_anchor
+            && (m_anchor_held || m_anchor_settling))
+        {
+            move = true;
+        }
+    }
+
+    if (move && m_anchor_held)
+        release_anchor();
+
+    if (!m_anchor_held && !m_anchor_settling && !m_anchor_dropped)
+        place_anchor();
+
+    for (want_table::wish const& w : wishes)
+    {
+        /* told when libtorrent has taken it back: release_anchor() */
+        if (m_anchor_settling && w.piece == m_anchor)
+            continue;
+
+        apply(w, batch);
+    }
+
+    if (!batch.empty())
+        handle.prioritize_pieces(batch);
+}
+
+void torrent::tick()
+{
+    if (wants.unpark(clock::now()))
+        reconcile();
+
+    if (m_anchor_held && !wants.any()
+        && clock::now() - wants.last_wanted() > anchor_linger)
+    {
+        m_anchor_dropped = true;
+        release_anchor();
+    }
+}
+
+void torrent::answer_aborted(std::uint32_t const piece,
+    hash_handler& hash,
+    std::vector<write_handler>& writes,
+    bool const unwant)
+{
+    lt::storage_error const error = aborted();
+    std::vector<std::pair<lt::piece_index_t, lt::download_priority_t>> batch;
+
+    /* before the blocks are free again, or they would be requested again */
+    if (unwant && handle.is_valid())
+    {
+        apply({piece, 0, clock::time_point()}, batch);
+
+        if (!batch.empty())
+            handle.prioritize_pieces(batch);
+    }
+
+    /*
+     * The hash first.  Were the blocks alone aborted, a piece of one block
+     * would pass.
+     */
+    if (hash)
+        hash(index(piece), lt::sha1_hash(), error);
+
+    for (write_handler& w : writes)
+        w(error);
+
+    if (m_closed || !handle.is_valid() || !m_checked)
+        return;
+
+    /* evicted and wanted again in the meantime */
+    want_table::wish const w = wants.get(piece);
+
+    if (w.priority != 0)
+    {
+        batch.clear();
+
+        if (!unwant)
+        {
+            /* a change from 0 is what makes libtorrent request at once */
+            apply({piece, 0, clock::time_point()}, batch);
+            handle.prioritize_pieces(batch);
+            batch.clear();
+        }
+
+        apply(w, batch);
+
+        if (!batch.empty())
+            handle.prioritize_pieces(batch);
+    }
+}
+
+void torrent::abort_held(std::uint32_t const piece)
+{
+    auto const it = held.find(piece);
+
+    if (it == held.end())
+        return;
+
+    ++pending_aborts[piece];
+
+    boost::asio::post(*ctx->ioc,
+        [self = shared_from_this(),
+            piece,
+            writes = std::move(it->second.writes)]() mutable
+        {
+            hash_handler none;
+
+            if (--self->pending_aborts[piece] == 0)
+                self->pending_aborts.erase(piece);
+
+            self->answer_aborted(piece, none, writes, false);
+        });
+
+    held.erase(it);
+}
+
+void torrent::abort_all_held()
+{
+    lt::storage_error const error = aborted();
+
+    while (!held.empty())
+        abort_held(held.begin()->first);
+
+    if (m_anchor_writes.empty() && !m_anchor_hash)
+        return;
+
+    m_anchor_held = false;
+
+    boost::asio::post(*ctx->ioc,
+        [self = shared_from_this(),
+            error,
+            piece = m_anchor,
+            hash = std::move(m_anchor_hash),
+            writes = std::move(m_anchor_writes)]
+        {
+            if (hash)
+                hash(index(piece), lt::sha1_hash(), error);
+
+            for (write_handler const& w : writes)
+                w(error);
+        });
+
+    m_anchor_hash = nullptr;
+    m_anchor_writes.clear();
+}
+
+bool torrent::anchor_write(std::uint32_t const piece, write_handler& handler)
+{
+    if (!m_anchor_filling || piece != m_anchor)
+        return false;
+
+    m_anchor_writes.push_back(std::move(handler));
+    return true;
+}
+
+bool torrent::anchor_hash(std::uint32_t const piece, hash_handler& handler)
+{
+    if (!m_anchor_filling || piece != m_anchor)
+        return false;
+
+    m_anchor_hash = std::move(handler);
+    return true;
+}
+
+bool torrent::anchor_fits(std::uint32_t const piece) const
+{
+    return held.count(piece) == 0 && pending_aborts.count(piece) == 0
+        && m_told.count(piece) == 0 && wants.get(piece).priority == 0;
+}
+
+/*
+ * Somewhere in the second half: players read the beginning and the end, so
+ * this is the piece that is least likely to be wanted soon.
+ */
+void torrent::place_anchor()
+{
+    constexpr int tries = 64;
+    std::uint32_t const start
+        = std::uint32_t(std::uint64_t(m_piece_n) * 5 / 8);
+
+    for (std::uint32_t i = 0; i < m_piece_n && i < tries; ++i)
+    {
+        std::uint32_t const piece = (start + i) % m_piece_n;
+
+        if (anchor_fits(piece) && place_anchor_at(piece))
+            return;
+    }
+}
+
+bool torrent::place_anchor_at(std::uint32_t const piece)
+{
+    std::vector<char> const zeros(std::size_t(m_files->piece_size(
+        index(piece))));
+
+    m_anchor = piece;
+    m_anchor_filling = true;
+    handle.piece_priority(index(piece), lt::low_priority);
+
+    /*
+     * Runs at once, on this thread, down to our async_write() and
+     * async_hash(); overwrite is not set, so that a block which is on its way
+     * from a peer is left alone.
+     */
+    handle.add_piece(index(piece), zeros.data());
+    m_anchor_filling = false;
+
+    if (m_anchor_hash)
+    {
+        m_anchor_held = true;
+        return true;
+    }
+
+    handle.piece_priority(index(piece), lt::dont_download);
+
+    if (!m_anchor_writes.empty())
+    {
+        /* some blocks were not free: give the others back */
+        for (write_handler const& w : m_anchor_writes)
+            w(aborted());
+
+        m_anchor_writes.clear();
+    }
+
+    return false;
+}
+
+/*
+ * The blocks are called written and the piece bad; since it came from no peer
+ * nobody is blamed, and libtorrent forgets it.  Not an abort, as for pieces
+ * from peers: add_piece() leaves blocks of aborted writes in limbo.
+ */
+void torrent::release_anchor()
+{
+    std::uint32_t const piece = m_anchor;
+    std::vector<write_handler> const writes = std::move(m_anchor_writes);
+    hash_handler const hash = std::move(m_anchor_hash);
+    lt::sha1_hash never = lt::sha1_hash::max();
+
+    m_anchor_writes.clear();
+    m_anchor_hash = nullptr;
+    m_anchor_held = false;
+    m_anchor_settling = true;
+
+    for (write_handler const& w : writes)
+        w(lt::storage_error());
+
+    hash(index(piece), never, lt::storage_error());
+
+    /*
+     * Behind the completion of async_clear_piece(), posted just now by this
+     * thread, in which libtorrent makes the blocks free.
+     */
+    boost::asio::post(*ctx->ioc,
+        [self = shared_from_this(), piece]
+        {
+            std::vector<std::pair<lt::piece_index_t,
+                lt::download_priority_t>>
+                batch;
+
+            self->m_anchor_settling = false;
+
+            if (self->m_closed || !self->handle.is_valid())
+                return;
+
+            self->handle.piece_priority(index(piece), lt::dont_download);
+
+            self->apply(self->wants.get(piece), batch);
+
+            if (!batch.empty())
+                self->handle.prioritize_pieces(batch);
+        });
+}
+
+/*
+ * libtorrent connects to a peer that it was told of by a tracker at once, to
+ * one that it was told of by us on a timer of one second.  To resume a torrent
+ * makes it look at its peers at once too; the pause before is swallowed by
+ * our plugin, so that nothing else happens.
+ */
+void torrent::kick()
+{
+    if (pause_is_kick || !handle.is_valid())
+        return;
+
+    if (handle.flags() & lt::torrent_flags::paused)
+        return;
+
+    pause_is_kick = true;
+    handle.pause();
+    handle.resume();
+    pause_is_kick = false;
+}
+
+void torrent::dial(lt::tcp::endpoint const& ep)
+{
+    if (m_closed || !handle.is_valid())
+        return;
+
+    /* no flags: plaintext first, most peers take it */
+    handle.connect_peer(ep, {}, {});
+    kick();
+}
+
+void torrent::announce_have(std::uint32_t const piece)
+{
+    for (auto const& weak : peers)
+    {
+        if (auto const p = weak.lock())
+            p->announce(piece);
+    }
+}
+
+void torrent::announce_all()
+{
+    for (auto const& weak : peers)
+    {
+        if (auto const p = weak.lock())
+            p->announce_some();
+    }
+}
+
+void torrent::forget(std::uint32_t const first, std::uint32_t const n)
+{
+    std::shared_ptr<storage> const s = store();
+    std::vector<std::uint32_t> evicted;
+
+    for (auto const& [piece, h] : held)
+    {
+        char probe;
+
+        if (piece < first || piece - first >= n)
+            continue;
+
+        /* a newer generation may have been begun already */
+        if (!s || s->read(piece, 0, &probe, 1, h.generation) != 0)
+            evicted.push_back(piece);
+    }
+
+    for (std::uint32_t const piece : evicted)
+        abort_held(piece);
+
+    for (auto const& weak : peers)
+    {
+        if (auto const p = weak.lock())
+            p->withdraw(first, n);
+    }
+}
+
+void torrent::credit(sender_set const& senders)
+{
+    if (!suspicious)
+        return;
+
+    for (auto const& weak : senders)
+    {
+        if (auto const p = weak.lock())
+            p->trust();
+    }
+}
+
+} // namespace shim
