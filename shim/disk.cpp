@@ -33,6 +33,13 @@ std::uint32_t number(lt::piece_index_t const piece)
 
 class disk_io;
 
+/* libtorrent makes the storage first and calls the plugins later. */
+struct slot
+{
+    void const* native = nullptr;
+    std::shared_ptr<torrent> t;
+};
+
 /* A whole piece on its way to its verdict. */
 struct piece_job
 {
@@ -214,7 +221,7 @@ public:
     void free_disk_buffer(char*) override {}
 
 private:
-    std::shared_ptr<torrent> find(lt::storage_index_t idx) const;
+    std::shared_ptr<torrent> find(lt::storage_index_t idx);
     void hold(torrent& t,
         std::uint32_t piece,
         std::uint32_t generation,
@@ -230,7 +237,7 @@ private:
     lt::io_context& m_ioc;
     std::shared_ptr<context> const m_ctx;
     uploader m_uploads;
-    std::vector<std::shared_ptr<torrent>> m_slots;
+    std::vector<slot> m_slots;
     std::vector<std::uint32_t> m_free;
     std::vector<std::unique_ptr<piece_job>> m_waiting;
     boost::asio::steady_timer m_layer_timer;
@@ -368,50 +375,50 @@ void verify_job::contradiction()
         "v1 and v2 hashes contradict each other");
 }
 
-std::shared_ptr<torrent> disk_io::find(lt::storage_index_t const idx) const
+std::shared_ptr<torrent> disk_io::find(lt::storage_index_t const idx)
 {
-    auto const i = static_cast<std::uint32_t>(idx);
+    slot& s = m_slots[static_cast<std::uint32_t>(idx)];
 
-    return i < m_slots.size() ? m_slots[i] : nullptr;
+    if (!s.t)
+    {
+        auto const it = m_ctx->torrents.find(s.native);
+
+        if (it != m_ctx->torrents.end())
+            s.t = it->second.lock();
+    }
+
+    return s.t;
 }
 
-lt::storage_holder disk_io::new_torrent(lt::storage_params const& p,
+lt::storage_holder disk_io::new_torrent(lt::storage_params const&,
     std::shared_ptr<void> const& native)
 {
-    std::shared_ptr<torrent> t;
-    auto const it = m_ctx->torrents.find(native.get());
-    std::uint32_t slot;
-
-    if (it != m_ctx->torrents.end())
-        t = it->second.lock();
-
-    if (t)
-        t->set_files(p.files);
+    std::uint32_t n;
 
     if (m_free.empty())
     {
-        slot = std::uint32_t(m_slots.size());
+        n = std::uint32_t(m_slots.size());
         m_slots.emplace_back();
     }
     else
     {
-        slot = m_free.back();
+        n = m_free.back();
         m_free.pop_back();
     }
 
-    m_slots[slot] = std::move(t);
-    return lt::storage_holder(lt::storage_index_t(slot), *this);
+    m_slots[n].native = native.get();
+    return lt::storage_holder(lt::storage_index_t(n), *this);
 }
 
 void disk_io::remove_torrent(lt::storage_index_t const idx)
 {
-    auto const slot = static_cast<std::uint32_t>(idx);
+    auto const n = static_cast<std::uint32_t>(idx);
 
-    if (std::shared_ptr<torrent> const t = std::move(m_slots[slot]))
-        t->abort_all_held();
+    if (m_slots[n].t)
+        m_slots[n].t->abort_all_held();
 
-    m_slots[slot] = nullptr;
-    m_free.push_back(slot);
+    m_slots[n] = slot();
+    m_free.push_back(n);
 }
 
 void disk_io::hold(torrent& t,
@@ -586,10 +593,10 @@ void disk_io::abort(bool)
     m_uploads.stop();
     m_layer_timer.cancel();
 
-    for (auto const& t : m_slots)
+    for (slot const& s : m_slots)
     {
-        if (t)
-            t->abort_all_held();
+        if (s.t)
+            s.t->abort_all_held();
     }
 
     for (auto& job : m_waiting)

@@ -84,12 +84,6 @@ void torrent::poke()
         [self = shared_from_this()] { self->reconcile(); });
 }
 
-void torrent::set_files(lt::file_storage const& fs)
-{
-    m_files = &fs;
-    m_piece_n = std::uint32_t(fs.num_pieces());
-}
-
 /*
  * The torrent is ready to download.  Runs inside libtorrent: the work is
  * posted.  A torrent added with its metadata has waited for this, paused, so
@@ -100,9 +94,15 @@ void torrent::files_checked()
     boost::asio::post(*ctx->ioc,
         [self = shared_from_this()]
         {
-            if (self->m_closed || self->m_piece_n == 0)
+            if (self->m_closed || !self->handle.is_valid())
                 return;
 
+            self->m_files = self->handle.torrent_file();
+
+            if (!self->m_files)
+                return;
+
+            self->m_piece_n = std::uint32_t(self->m_files->num_pieces());
             self->m_checked = true;
             self->place_anchor();
             self->reconcile();

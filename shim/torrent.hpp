@@ -29,8 +29,8 @@
 #include <unordered_map>
 
 #include <libtorrent/disk_interface.hpp>
-#include <libtorrent/file_storage.hpp>
 #include <libtorrent/torrent_handle.hpp>
+#include <libtorrent/torrent_info.hpp>
 
 #include "context.hpp"
 #include "layout.hpp"
@@ -95,7 +95,6 @@ public:
     bool suspicious = false;            /* a piece was bad */
     bool pause_is_kick = false;
 
-    void set_files(lt::file_storage const& fs);
     void files_checked();
     void reconcile();
     void tick();
@@ -150,7 +149,7 @@ private:
     /* network thread */
     std::unordered_map<std::uint32_t, told> m_told;
     std::uint32_t m_piece_n = 0;
-    lt::file_storage const* m_files = nullptr;
+    std::shared_ptr<lt::torrent_info const> m_files;
     bool m_checked = false;
 
     std::vector<write_handler> m_anchor_writes;
