@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <pthread.h>
+#include <semaphore.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -32,7 +33,7 @@ static int engine_configure(engine_t *engine, const engine_conf_t *conf);
 static const char **engine_copy_list(const char **list);
 static int engine_lock(engine_t *engine);
 static int engine_open(engine_t *engine, char *err, size_t err_size);
-static int engine_open_shim(engine_t *engine, char *err, size_t err_size);
+static int engine_open_shim(engine_t *engine);
 static int engine_watch(engine_t *engine, int fd, void *data);
 static int engine_spawn(engine_t *engine);
 static void *engine_thread(void *data);
@@ -65,6 +66,8 @@ engine_start(engine_t **out, const engine_conf_t *conf, char *err,
     engine->stop = -1;
     engine->cache.dir = -1;
     engine->successor = INT64_MIN / 2;
+
+    sem_init(&engine->started, 0, 0);
 
     TAILQ_INIT(&engine->dirty);
     TAILQ_INIT(&engine->idle);
@@ -205,17 +208,7 @@ engine_open(engine_t *engine, char *err, size_t err_size)
         return rc;
     }
 
-    rc = engine_open_shim(engine, err, err_size);
-
-    if (rc != 0) {
-        return rc;
-    }
-
     rc = engine_watch(engine, engine->stop, &engine->stop);
-
-    if (rc == 0) {
-        rc = engine_watch(engine, shim_event_fd(engine->shim), engine->shim);
-    }
 
     if (rc == 0) {
         rc = engine_spawn(engine);
@@ -224,16 +217,30 @@ engine_open(engine_t *engine, char *err, size_t err_size)
     if (rc != 0) {
         snprintf(err, err_size, "thread of the engine failed: %s",
                  strerror(rc));
+        return rc;
     }
 
-    return rc;
+    /* the session belongs to that thread: it tells whether it came up */
+
+    while (sem_wait(&engine->started) == -1 && errno == EINTR) {
+        /* void */
+    }
+
+    if (engine->error[0] != '\0') {
+        pthread_join(engine->thread, NULL);
+        snprintf(err, err_size, "BitTorrent session failed: %s",
+                 engine->error);
+        return EIO;
+    }
+
+    return 0;
 }
 
 
 static int
-engine_open_shim(engine_t *engine, char *err, size_t err_size)
+engine_open_shim(engine_t *engine)
 {
-    char                  text[256];
+    int                   rc;
     shim_config_t         config;
     const engine_conf_t  *conf;
 
@@ -254,10 +261,19 @@ engine_open_shim(engine_t *engine, char *err, size_t err_size)
     config.seed = conf->seed;
     config.storage = store_storage;
 
-    if (shim_open(&config, &engine->shim, text, sizeof(text)) != SHIM_OK) {
-        engine->shim = NULL;
-        snprintf(err, err_size, "BitTorrent session failed: %s", text);
-        return EIO;
+    if (shim_open(&config, &engine->shim, engine->error,
+                  sizeof(engine->error))
+        != SHIM_OK)
+    {
+        return -1;
+    }
+
+    rc = engine_watch(engine, shim_event_fd(engine->shim), engine->shim);
+
+    if (rc != 0) {
+        snprintf(engine->error, sizeof(engine->error), "%s", strerror(rc));
+        shim_close(engine->shim, 0);
+        return -1;
     }
 
     return 0;
@@ -333,11 +349,20 @@ engine_stop(engine_t *engine)
 static void *
 engine_thread(void *data)
 {
+    int        rc;
     engine_t  *engine;
 
     engine = data;
 
     (void) pthread_setname_np(pthread_self(), "engine");
+
+    rc = engine_open_shim(engine);
+
+    sem_post(&engine->started);
+
+    if (rc != 0) {
+        return NULL;
+    }
 
     engine_log(engine, ENGINE_LOG_NOTICE, 0,
                "engine started, cache \"%s\" holds %llu bytes of %u torrents",
@@ -348,6 +373,8 @@ engine_thread(void *data)
 
     server_close(engine);
     torrent_drop_all(engine);
+    shim_close(engine->shim, engine_has_successor(engine) ? 0
+                                                          : ENGINE_STOP_TIME);
 
     return NULL;
 }
@@ -477,18 +504,11 @@ engine_evicted(void *ctx, store_t *store, uint32_t segment, int complete)
 static void
 engine_free(engine_t *engine)
 {
-    int           successor;
     const char  **url;
 
-    successor = engine_has_successor(engine);
-
     server_close(engine);
-
-    if (engine->shim != NULL) {
-        shim_close(engine->shim, successor ? 0 : ENGINE_STOP_TIME);
-    }
-
-    cache_close(&engine->cache, !successor);
+    cache_close(&engine->cache, !engine_has_successor(engine));
+    sem_destroy(&engine->started);
 
     if (engine->stop != -1) {
         close(engine->stop);

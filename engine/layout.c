@@ -95,7 +95,7 @@ layout_header(map_header_t *h, const uint8_t *ih, shim_t *shim, shim_id_t id,
     h->flags = (info->has_v1 ? MAP_HAS_V1 : 0)
                | (info->has_v2 ? MAP_HAS_V2 : 0)
                | (info->single_file ? MAP_SINGLE_FILE : 0)
-               | (info->is_private ? MAP_PRIVATE : 0);
+               | (info->is_private ? MAP_IS_PRIVATE : 0);
 
     h->piece_length = info->piece_length;
     h->piece_n = info->piece_n;

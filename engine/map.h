@@ -78,7 +78,7 @@
 #define MAP_HAS_V1        0x01
 #define MAP_HAS_V2        0x02
 #define MAP_SINGLE_FILE   0x04
-#define MAP_PRIVATE       0x08
+#define MAP_IS_PRIVATE    0x08
 
 /* bits of map_file_t.flags */
 #define MAP_PAD_FILE      0x01

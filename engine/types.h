@@ -16,6 +16,7 @@
 #define _ENGINE_TYPES_H_INCLUDED_
 
 
+#include <semaphore.h>
 #include <stdint.h>
 #include <sys/queue.h>
 
@@ -146,6 +147,8 @@ struct engine_s {
     int                        stop;        /* eventfd */
 
     pthread_t                  thread;
+    sem_t                      started;     /* the thread has begun */
+    char                       error[256];  /* why it did not, or "" */
 
     /* read by other threads, atomic */
 
