@@ -1,0 +1,399 @@
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_http.h>
+#include "ngx_http_confluence_module.h"
+
+
+/*
+ * Buffers handed to the filters at once: enough for the ends of two segments
+ * and the headers of parts to leave in one go; what is sent need not wait for
+ * what follows, and a slow client holds few descriptors.
+ */
+#define NGX_HTTP_CONFLUENCE_BUFS   4
+
+/* tries to get at an extent that is evicted meanwhile */
+#define NGX_HTTP_CONFLUENCE_TRIES  8
+
+
+typedef struct {
+    ngx_buf_t                       buf;
+    ngx_file_t                      file;
+    ngx_http_confluence_segment_t  *segment;    /* NULL: free, or in memory */
+} ngx_http_confluence_buf_t;
+
+
+static ngx_int_t ngx_http_confluence_body_fill(ngx_http_request_t *r,
+    ngx_http_confluence_ctx_t *ctx, ngx_chain_t **out);
+static ngx_int_t ngx_http_confluence_body_extent(ngx_http_request_t *r,
+    ngx_http_confluence_data_t *d, ngx_chain_t **out);
+static ngx_int_t ngx_http_confluence_body_text(ngx_http_request_t *r,
+    ngx_http_confluence_data_t *d, ngx_str_t *text, ngx_chain_t **out);
+static ngx_chain_t *ngx_http_confluence_body_buf(ngx_http_request_t *r,
+    ngx_http_confluence_data_t *d);
+static ngx_int_t ngx_http_confluence_body_blocked(ngx_http_request_t *r);
+static void ngx_http_confluence_body_release(ngx_chain_t *cl);
+
+
+ngx_int_t
+ngx_http_confluence_body_run(ngx_http_request_t *r,
+    ngx_http_confluence_ctx_t *ctx)
+{
+    ngx_int_t                    rc;
+    ngx_chain_t                 *out;
+    ngx_event_t                 *wev;
+    ngx_connection_t            *c;
+    ngx_http_confluence_data_t  *d;
+
+    d = ctx->data;
+    c = r->connection;
+    wev = c->write;
+    out = NULL;
+
+    for ( ;; ) {
+
+        /* nobody takes the body of a background subrequest */
+
+        if (r->background) {
+            return NGX_OK;
+        }
+
+        /* another subrequest has its turn, this one is posted after it */
+
+        if (r != c->data && !r->subrequest_in_memory) {
+            return NGX_AGAIN;
+        }
+
+        if (wev->delayed || r->aio) {
+            return ngx_http_confluence_body_blocked(r);
+        }
+
+        if (out || d->busy || r->buffered || r->postponed
+            || (r == r->main && c->buffered))
+        {
+            rc = ngx_http_output_filter(r, out);
+
+            ngx_chain_update_chains(r->pool, &d->free, &d->busy, &out,
+                         (ngx_buf_tag_t) &ngx_http_confluence_module);
+
+            ngx_http_confluence_body_release(d->free);
+
+            if (rc == NGX_ERROR) {
+                return NGX_ERROR;
+            }
+
+            if (d->last) {
+                return NGX_OK;
+            }
+
+            if (d->busy || r->buffered || r->postponed
+                || (r == r->main && c->buffered))
+            {
+                if (r != c->data) {
+                    return NGX_AGAIN;
+                }
+
+                return ngx_http_confluence_body_blocked(r);
+            }
+        }
+
+        rc = ngx_http_confluence_body_fill(r, ctx, &out);
+
+        if (rc != NGX_OK) {
+            ngx_http_confluence_body_release(out);
+            return rc;
+        }
+
+        if (out) {
+            continue;
+        }
+
+        if (wev->timer_set && !wev->delayed) {
+            ngx_del_timer(wev);
+        }
+
+        rc = ngx_http_confluence_data_wait(r, ctx);
+
+        if (rc != NGX_DECLINED) {
+            return rc;
+        }
+    }
+}
+
+
+/* The client or a timer decides when it goes on. */
+
+static ngx_int_t
+ngx_http_confluence_body_blocked(ngx_http_request_t *r)
+{
+    ngx_event_t               *wev;
+    ngx_http_core_loc_conf_t  *clcf;
+
+    wev = r->connection->write;
+    clcf = ngx_http_get_module_loc_conf(r->main, ngx_http_core_module);
+
+    if (!wev->delayed) {
+        ngx_add_timer(wev, clcf->send_timeout);
+    }
+
+    if (ngx_handle_write_event(wev, clcf->send_lowat) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    return NGX_AGAIN;
+}
+
+
+/* Makes buffers of what is complete at the position; none if nothing is. */
+
+static ngx_int_t
+ngx_http_confluence_body_fill(ngx_http_request_t *r,
+    ngx_http_confluence_ctx_t *ctx, ngx_chain_t **out)
+{
+    ngx_int_t                     rc;
+    ngx_buf_t                    *b;
+    ngx_uint_t                    i;
+    ngx_chain_t                 **ll;
+    ngx_http_confluence_data_t   *d;
+    ngx_http_confluence_range_t  *range;
+
+    d = ctx->data;
+    b = NULL;
+    ll = out;
+    *ll = NULL;
+
+    for (i = 0; i < NGX_HTTP_CONFLUENCE_BUFS; i++) {
+
+        range = &d->ranges[d->range];
+
+        if (range->header.len && !d->part) {
+            d->part = 1;
+            rc = ngx_http_confluence_body_text(r, d, &range->header, ll);
+
+        } else if (d->pos < range->end) {
+            rc = ngx_http_confluence_body_extent(r, d, ll);
+
+        } else {
+            d->last = 1;
+            rc = ngx_http_confluence_body_text(r, d, &d->trailer, ll);
+        }
+
+        if (rc == NGX_DECLINED) {
+            break;
+        }
+
+        if (rc != NGX_OK) {
+            return rc;
+        }
+
+        b = (*ll)->buf;
+        ll = &(*ll)->next;
+
+        if (d->pos == range->end) {
+
+            if (d->range + 1 < d->ranges_n) {
+                d->range++;
+                d->part = 0;
+                d->pos = d->ranges[d->range].start;
+                d->complete = d->pos;
+
+                if (d->read_pos != -1) {
+                    /* elsewhere: to be told at once */
+                    d->read_pos = NGX_MAX_OFF_T_VALUE;
+                }
+
+            } else if (d->trailer.len == 0) {
+                d->last = 1;
+            }
+        }
+
+        if (d->last) {
+            break;
+        }
+    }
+
+    if (b == NULL) {
+        return NGX_OK;
+    }
+
+    ngx_http_confluence_wait_over(ctx);
+
+    if (d->last) {
+        b->last_buf = (r == r->main) ? 1 : 0;
+        b->last_in_chain = 1;
+        return NGX_OK;
+    }
+
+    /* what is there is not to lie about while the rest is fetched */
+
+    b->flush = 1;
+
+    ngx_http_confluence_data_ahead(r, ctx, 0);
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_confluence_body_extent(ngx_http_request_t *r,
+    ngx_http_confluence_data_t *d, ngx_chain_t **out)
+{
+    off_t                           end;
+    uint64_t                        offset, run;
+    ngx_buf_t                      *b;
+    ngx_int_t                       rc;
+    ngx_uint_t                      i, direct;
+    ngx_chain_t                    *cl;
+    map_extent_t                    extent;
+    ngx_http_core_loc_conf_t       *clcf;
+    ngx_http_confluence_buf_t      *cb;
+    ngx_http_confluence_segment_t  *segment;
+
+    clcf = ngx_http_get_module_loc_conf(r, ngx_http_core_module);
+
+    end = d->ranges[d->range].end;
+    direct = (clcf->directio <= d->length);
+
+    for (i = 0; i < NGX_HTTP_CONFLUENCE_TRIES; i++) {
+
+        offset = map_translate(&d->torrent->map, d->file, d->pos, &run);
+
+        if (run > (uint64_t) (end - d->pos)) {
+            run = end - d->pos;
+        }
+
+        if (map_extent(&d->torrent->map, offset, run, (uint32_t) ngx_time(),
+                       &extent)
+            == 0)
+        {
+            return NGX_DECLINED;
+        }
+
+        rc = ngx_http_confluence_store_segment(d->torrent, &extent, direct,
+                                               &segment, r->connection->log);
+        if (rc == NGX_OK) {
+            break;
+        }
+
+        if (rc == NGX_ERROR) {
+            return NGX_ERROR;
+        }
+    }
+
+    if (i == NGX_HTTP_CONFLUENCE_TRIES) {
+        ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
+                      "segment %uD is evicted again and again",
+                      extent.segment);
+        return NGX_ERROR;
+    }
+
+    cl = ngx_http_confluence_body_buf(r, d);
+    if (cl == NULL) {
+        ngx_http_confluence_store_release(segment);
+        return NGX_ERROR;
+    }
+
+    cb = (ngx_http_confluence_buf_t *) cl->buf;
+    b = cl->buf;
+
+    cb->segment = segment;
+    cb->file.fd = segment->fd;
+    cb->file.log = r->connection->log;
+    cb->file.directio = direct;
+    cb->file.name = segment->name;
+
+    b->in_file = 1;
+    b->file = &cb->file;
+    b->file_pos = extent.offset;
+    b->file_last = extent.offset + (off_t) extent.length;
+
+    d->pos += (off_t) extent.length;
+
+    *out = cl;
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_confluence_body_text(ngx_http_request_t *r,
+    ngx_http_confluence_data_t *d, ngx_str_t *text, ngx_chain_t **out)
+{
+    ngx_chain_t  *cl;
+
+    cl = ngx_http_confluence_body_buf(r, d);
+    if (cl == NULL) {
+        return NGX_ERROR;
+    }
+
+    cl->buf->memory = 1;
+    cl->buf->start = text->data;
+    cl->buf->pos = text->data;
+    cl->buf->last = text->data + text->len;
+    cl->buf->end = cl->buf->last;
+
+    *out = cl;
+
+    return NGX_OK;
+}
+
+
+static ngx_chain_t *
+ngx_http_confluence_body_buf(ngx_http_request_t *r,
+    ngx_http_confluence_data_t *d)
+{
+    ngx_chain_t                *cl;
+    ngx_http_confluence_buf_t  *cb;
+
+    cl = d->free;
+
+    if (cl) {
+        d->free = cl->next;
+
+        /* the file's members for threads and aio are made once and kept */
+
+        ngx_memzero(cl->buf, sizeof(ngx_buf_t));
+
+    } else {
+        cl = ngx_alloc_chain_link(r->pool);
+        if (cl == NULL) {
+            return NULL;
+        }
+
+        cb = ngx_pcalloc(r->pool, sizeof(ngx_http_confluence_buf_t));
+        if (cb == NULL) {
+            return NULL;
+        }
+
+        cl->buf = &cb->buf;
+    }
+
+    cl->next = NULL;
+    cl->buf->tag = (ngx_buf_tag_t) &ngx_http_confluence_module;
+
+    return cl;
+}
+
+
+static void
+ngx_http_confluence_body_release(ngx_chain_t *cl)
+{
+    ngx_http_confluence_buf_t  *cb;
+
+    for ( /* void */ ; cl; cl = cl->next) {
+        cb = (ngx_http_confluence_buf_t *) cl->buf;
+
+        if (cb->segment) {
+            ngx_http_confluence_store_release(cb->segment);
+            cb->segment = NULL;
+        }
+    }
+}
+
+
+void
+ngx_http_confluence_body_cleanup(ngx_http_confluence_data_t *d)
+{
+    ngx_http_confluence_body_release(d->busy);
+    ngx_http_confluence_body_release(d->free);
+}

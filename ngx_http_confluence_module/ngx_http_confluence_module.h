@@ -1,0 +1,353 @@
+
+/*
+ * The nginx side: what one request of this module is made of, and what its
+ * files offer each other.
+ *
+ *      module.c     directives, variables, hooks
+ *      route.c      URI -> route
+ *      request.c    query and path -> torrent and file, plain text errors
+ *      header.c     response headers
+ *      wait.c       waiting and waking
+ *      data.c       /data: the state machine of a request for bytes
+ *      body.c       /data: complete pieces -> buffers for the filters
+ *      range.c      Range, If-Range; the header filter
+ *      call.c       routes that the engine answers as a whole
+ *      store.c      what a worker keeps open between requests
+ *      link.c       the worker's end of the control socket
+ *      engine.c     the engine's host
+ *      variables.c  variables for the log
+ *
+ * Everything runs in a worker, but engine.c, which runs in the cache manager.
+ */
+
+#ifndef _NGX_HTTP_CONFLUENCE_MODULE_H_INCLUDED_
+#define _NGX_HTTP_CONFLUENCE_MODULE_H_INCLUDED_
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_http.h>
+#include <engine/engine.h>
+#include "ngx_http_confluence_link.h"
+#include "ngx_http_confluence_store.h"
+
+
+#define NGX_HTTP_CONFLUENCE_MAX_RANGES  256
+
+/* parts of a torrent that a route's requests name */
+#define NGX_HTTP_CONFLUENCE_TORRENT     0x01    /* by ih or magnet */
+#define NGX_HTTP_CONFLUENCE_FILE        0x02    /* by path, too */
+#define NGX_HTTP_CONFLUENCE_BODY        0x04    /* POST has a body */
+
+
+typedef struct ngx_http_confluence_ctx_s  ngx_http_confluence_ctx_t;
+
+
+typedef struct {
+    ngx_str_t                       name;       /* "data" */
+    ngx_uint_t                      methods;    /* NGX_HTTP_GET|... */
+    ngx_str_t                       allow;      /* the same as a header */
+    ngx_uint_t                      flags;
+    ngx_int_t                     (*handler)(ngx_http_request_t *r,
+                                        ngx_http_confluence_ctx_t *ctx);
+    ngx_uint_t                      kind;       /* proto_call_e */
+    ngx_str_t                       type;       /* of a call's answer */
+} ngx_http_confluence_route_t;
+
+
+typedef struct {
+    ngx_path_t                     *path;
+    off_t                           max_size;   /* bytes, or ENGINE_OFF */
+
+    ngx_str_t                       listen;     /* joined by commas */
+    ngx_str_t                       dht_bootstrap;
+    ngx_array_t                    *implicit_trackers;  /* char * */
+
+    ngx_int_t                       torrent_grace;  /* ms, or ENGINE_OFF */
+    size_t                          readahead;  /* of any location */
+
+    ngx_flag_t                      dht;
+    ngx_flag_t                      pex;
+    ngx_flag_t                      lsd;
+    ngx_flag_t                      utp;
+    ngx_flag_t                      tcp;
+    ngx_flag_t                      trackers;
+    ngx_flag_t                      override_trackers;
+    ngx_flag_t                      seed;
+
+    engine_conf_t                  *engine;     /* made of the above */
+
+    u_char                         *used_file;  /* first "confluence" */
+    ngx_uint_t                      used_line;
+} ngx_http_confluence_main_conf_t;
+
+
+typedef struct {
+    ngx_http_confluence_route_t    *route;      /* NULL: by the URI */
+    ngx_str_t                       base;       /* URI before "/data" */
+    ngx_msec_t                      wait_timeout;
+    size_t                          readahead;  /* bytes */
+    ngx_flag_t                      etag;
+    ngx_flag_t                      used;       /* "confluence" is here */
+} ngx_http_confluence_loc_conf_t;
+
+
+typedef enum {
+    ngx_http_confluence_open = 0,
+    ngx_http_confluence_wait_metadata,
+    ngx_http_confluence_wait_first,
+    ngx_http_confluence_send_body
+} ngx_http_confluence_state_e;
+
+
+typedef enum {
+    ngx_http_confluence_unknown = 0,
+    ngx_http_confluence_hit,
+    ngx_http_confluence_partial,
+    ngx_http_confluence_miss
+} ngx_http_confluence_cache_e;
+
+
+typedef struct {
+    off_t                           start;      /* within the file */
+    off_t                           end;        /* exclusive */
+    ngx_str_t                       header;     /* of a part, or "" */
+} ngx_http_confluence_range_t;
+
+
+/* A request for bytes. */
+typedef struct {
+    ngx_http_confluence_state_e     state;
+    ngx_http_confluence_cache_e     cache;
+
+    ngx_http_confluence_torrent_t  *torrent;
+    uint32_t                        file;       /* or MAP_WHOLE */
+    off_t                           length;     /* of the file */
+
+    ngx_http_confluence_range_t    *ranges;     /* n or one for all of it */
+    ngx_http_confluence_range_t     all;
+    ngx_uint_t                      ranges_n;
+    ngx_uint_t                      range;      /* the one being sent */
+    off_t                           pos;        /* handed out up to here */
+    off_t                           complete;   /* known so when last seen */
+    off_t                           read_pos;   /* of the last READ, or -1 */
+    off_t                           cached;     /* bytes there at first */
+    ngx_str_t                       trailer;    /* of multipart */
+
+    ngx_chain_t                    *free;
+    ngx_chain_t                    *busy;
+
+    ngx_uint_t                      opens;      /* tries after READY */
+
+    unsigned                        limited:1;  /* ranges were decided */
+    unsigned                        held:1;     /* by the header filter */
+    unsigned                        validator:1;  /* only 304 may come of it */
+    unsigned                        invalid:1;  /* malformed Range */
+    unsigned                        part:1;     /* header of it was sent */
+    unsigned                        last:1;     /* all was handed out */
+} ngx_http_confluence_data_t;
+
+
+struct ngx_http_confluence_ctx_s {
+    ngx_http_request_t             *request;
+    ngx_http_confluence_route_t    *route;
+    ngx_http_confluence_data_t     *data;       /* NULL: a call */
+
+    magnet_hash_t                   hash;
+    ngx_str_t                       magnet;
+    ngx_str_t                       path;       /* display path */
+    ngx_str_t                       filename;
+
+    ngx_int_t                     (*run)(ngx_http_request_t *r,
+                                        ngx_http_confluence_ctx_t *ctx);
+    ngx_http_confluence_waiter_t    waiter;
+    ngx_event_t                     wake;       /* by the link, and timer */
+    ngx_msec_t                      waited;     /* ms */
+    ngx_msec_t                      wait_start;
+
+    unsigned                        selected:1; /* hash is set */
+    unsigned                        has_path:1;
+    unsigned                        has_filename:1;
+    unsigned                        nowait:1;
+    unsigned                        json:1;
+    unsigned                        waiting:1;
+    unsigned                        timedout:1;
+    unsigned                        prepared:1; /* header chain was tried */
+};
+
+
+/* route.c */
+
+/* Finds a route by its name, "data", or returns NULL. */
+ngx_http_confluence_route_t *ngx_http_confluence_route(ngx_str_t *name);
+
+/* The content handler of every location with "confluence". */
+ngx_int_t ngx_http_confluence_handler(ngx_http_request_t *r);
+
+
+/* request.c */
+
+/*
+ * Reads the query into ctx, and the torrent and display path from the text
+ * that follows "infohash/" in the URI if path is not NULL (escaped: not
+ * decoded yet).
+ *
+ * Returns NGX_DECLINED if the request goes on, or what the handler returns
+ * after a refusal.
+ */
+ngx_int_t ngx_http_confluence_select(ngx_http_request_t *r,
+    ngx_http_confluence_ctx_t *ctx, ngx_str_t *path, ngx_uint_t escaped);
+
+/*
+ * Answers with a line of plain text, or lets nginx do so if an error_page for
+ * the status is configured.  fmt: the text without LF, as ngx_sprintf().
+ *
+ * Returns what a handler returns and what a request is finalized with:
+ * NGX_ERROR if the header was sent already.
+ */
+ngx_int_t ngx_http_confluence_error(ngx_http_request_t *r, ngx_uint_t status,
+    const char *fmt, ...);
+
+/* The same for a text that is no format. */
+ngx_int_t ngx_http_confluence_error_text(ngx_http_request_t *r,
+    ngx_uint_t status, ngx_str_t *text);
+
+
+/* header.c */
+
+/*
+ * Adds a response header; key is a constant, len bytes of value are kept.
+ * Returns NULL if out of memory.
+ */
+ngx_table_elt_t *ngx_http_confluence_header(ngx_http_request_t *r,
+    const char *key, u_char *value, size_t len);
+
+/* Adds the headers of a 200 for the file that ctx->data names. */
+ngx_int_t ngx_http_confluence_data_headers(ngx_http_request_t *r,
+    ngx_http_confluence_ctx_t *ctx);
+
+/* Adds Content-Disposition as ctx wants it, if at all. */
+ngx_int_t ngx_http_confluence_disposition(ngx_http_request_t *r,
+    ngx_http_confluence_ctx_t *ctx);
+
+/*
+ * Nonzero if If-None-Match names the entity: that can be told before anything
+ * is known of the torrent.
+ */
+ngx_uint_t ngx_http_confluence_known(ngx_http_request_t *r,
+    ngx_http_confluence_ctx_t *ctx);
+
+/*
+ * Takes back a header that filters have worked on, for an error to be sent
+ * instead of what the header was for.
+ */
+void ngx_http_confluence_reset_header(ngx_http_request_t *r,
+    ngx_http_confluence_ctx_t *ctx);
+
+
+/* wait.c */
+
+/*
+ * Runs a request for the first time: run is called now and at each wake-up,
+ * until it returns something other than NGX_AGAIN, which finalizes the
+ * request.  held: the request's count was raised already (after its body was
+ * read).
+ *
+ * Returns what the handler returns.
+ */
+ngx_int_t ngx_http_confluence_start(ngx_http_request_t *r,
+    ngx_http_confluence_ctx_t *ctx,
+    ngx_int_t (*run)(ngx_http_request_t *r, ngx_http_confluence_ctx_t *ctx));
+
+/*
+ * Waits for the engine or the end of timeout (ms since the wait began), and
+ * for the client's leaving.
+ *
+ * Returns NGX_AGAIN, or what to finalize the request with.
+ */
+ngx_int_t ngx_http_confluence_wait(ngx_http_request_t *r,
+    ngx_http_confluence_ctx_t *ctx, ngx_msec_t timeout);
+
+/* There was progress: the wait is over. */
+void ngx_http_confluence_wait_over(ngx_http_confluence_ctx_t *ctx);
+
+/* Answers for a wait that took too long. */
+ngx_int_t ngx_http_confluence_wait_failed(ngx_http_request_t *r,
+    ngx_http_confluence_ctx_t *ctx, const char *what);
+
+
+/* data.c */
+
+ngx_int_t ngx_http_confluence_data_handler(ngx_http_request_t *r,
+    ngx_http_confluence_ctx_t *ctx);
+
+/*
+ * Looks at how much of what the request asks for is in the cache, for the log
+ * and for Cache-Status.  Nonzero if the first byte is.
+ */
+ngx_uint_t ngx_http_confluence_data_cached(ngx_http_confluence_ctx_t *ctx);
+
+/*
+ * Tells the engine what is read next, if that is of use.  blocked: nothing is
+ * there at the position.
+ */
+void ngx_http_confluence_data_ahead(ngx_http_request_t *r,
+    ngx_http_confluence_ctx_t *ctx, ngx_uint_t blocked);
+
+/*
+ * Nothing is there at the position: waits, or gives up.  Returns NGX_DECLINED
+ * to look again, or as ngx_http_confluence_wait().
+ */
+ngx_int_t ngx_http_confluence_data_wait(ngx_http_request_t *r,
+    ngx_http_confluence_ctx_t *ctx);
+
+
+/* body.c */
+
+/* Sends what is there; returns as the function of ..._start(). */
+ngx_int_t ngx_http_confluence_body_run(ngx_http_request_t *r,
+    ngx_http_confluence_ctx_t *ctx);
+
+/* Gives back the segments of all buffers; when the pool is destroyed. */
+void ngx_http_confluence_body_cleanup(ngx_http_confluence_data_t *d);
+
+
+/* range.c */
+
+/* Installs the header filter. */
+void ngx_http_confluence_range_init(void);
+
+/* Sends the header that the filter has held back. */
+ngx_int_t ngx_http_confluence_range_resume(ngx_http_request_t *r);
+
+
+/* call.c */
+
+ngx_int_t ngx_http_confluence_call_handler(ngx_http_request_t *r,
+    ngx_http_confluence_ctx_t *ctx);
+
+
+/* engine.c */
+
+/* Describes the engine to be started, when the configuration is complete. */
+ngx_int_t ngx_http_confluence_engine_conf(ngx_conf_t *cf,
+    ngx_http_confluence_main_conf_t *mcf);
+
+/* The cache manager's callback: starts the engine in its process. */
+ngx_msec_t ngx_http_confluence_engine_manager(void *data);
+
+/* In single process mode the engine runs beside the only worker. */
+void ngx_http_confluence_engine_single(ngx_cycle_t *cycle,
+    ngx_http_confluence_main_conf_t *mcf);
+void ngx_http_confluence_engine_single_stop(void);
+
+
+/* variables.c */
+
+ngx_int_t ngx_http_confluence_add_variables(ngx_conf_t *cf);
+
+
+extern ngx_module_t  ngx_http_confluence_module;
+
+
+#endif /* _NGX_HTTP_CONFLUENCE_MODULE_H_INCLUDED_ */

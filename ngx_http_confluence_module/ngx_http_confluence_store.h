@@ -1,0 +1,108 @@
+
+/*
+ * What a worker keeps open between requests: maps of torrents and descriptors
+ * of segment files, so that a request for bytes that are there needs neither a
+ * message nor an open().
+ *
+ *      torrent (by infohash) ---> segment (by number) ---> descriptor
+ *         ^  refs: requests          ^  refs: buffers handed out
+ *
+ * Rules:
+ *  1. Both are counted.  One that nobody uses stays open in a queue, least
+ *     recently used first, up to a limit; a used one is never closed.
+ *  2. A descriptor belongs to one generation of a segment.  A newer generation
+ *     makes it stale: it is closed when its last user leaves.
+ *  3. A retired map is stale in the same way; the next request opens the new
+ *     one.
+ *
+ * One store per worker process; nothing here is shared, nothing blocks but
+ * open(), mmap() and close() of local files.
+ */
+
+#ifndef _NGX_HTTP_CONFLUENCE_STORE_H_INCLUDED_
+#define _NGX_HTTP_CONFLUENCE_STORE_H_INCLUDED_
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <engine/map.h>
+
+
+typedef struct {
+    ngx_str_node_t               sn;        /* by ih */
+    u_char                       ih[20];
+    map_t                        map;
+
+    ngx_rbtree_t                 segments;  /* by number */
+    ngx_rbtree_node_t            sentinel;
+
+    ngx_queue_t                  queue;     /* while refs is 0 */
+    ngx_uint_t                   refs;      /* requests and open segments */
+    unsigned                     stale:1;
+} ngx_http_confluence_torrent_t;
+
+
+typedef struct {
+    ngx_rbtree_node_t               node;       /* key: number */
+    ngx_queue_t                     queue;      /* while refs is 0 */
+    ngx_http_confluence_torrent_t  *torrent;
+    ngx_uint_t                      refs;
+    ngx_fd_t                        fd;
+    uint32_t                        generation;
+    unsigned                        stale:1;    /* not in the tree */
+    ngx_str_t                       name;       /* below the directory */
+    u_char                          name_data[MAP_SEGMENT_NAME];
+} ngx_http_confluence_segment_t;
+
+
+/*
+ * Prepares the store of this process for a cache directory (a terminated
+ * absolute path, kept).
+ */
+ngx_int_t ngx_http_confluence_store_init(ngx_cycle_t *cycle, ngx_str_t *path);
+
+/* Closes what is open and unused; for the exit of the process. */
+void ngx_http_confluence_store_close(void);
+
+/*
+ * Finds or opens the map of a torrent by any of its infohashes and takes a
+ * reference, given back by ngx_http_confluence_store_leave().
+ *
+ * Returns NGX_OK, NGX_DECLINED if there is no usable map, NGX_ERROR (logged).
+ */
+ngx_int_t ngx_http_confluence_store_torrent(u_char *ih,
+    ngx_http_confluence_torrent_t **torrent, ngx_log_t *log);
+void ngx_http_confluence_store_leave(ngx_http_confluence_torrent_t *torrent);
+
+/*
+ * Remembers that a torrent asked for as alias has the name ih (20 bytes each).
+ * Forgotten when memory is short: the engine is asked again then.
+ */
+void ngx_http_confluence_store_alias(u_char *alias, u_char *ih);
+
+/*
+ * Gives the open file of an extent and takes a reference, given back by
+ * ngx_http_confluence_store_release().
+ *
+ * direct: a descriptor of the caller's own, with direct I/O switched on
+ * Returns NGX_OK; NGX_DECLINED if the segment was evicted since the extent was
+ * looked up, look again; NGX_ERROR (logged).
+ */
+ngx_int_t ngx_http_confluence_store_segment(
+    ngx_http_confluence_torrent_t *torrent, map_extent_t *extent,
+    ngx_uint_t direct, ngx_http_confluence_segment_t **segment,
+    ngx_log_t *log);
+void ngx_http_confluence_store_release(
+    ngx_http_confluence_segment_t *segment);
+
+/* The engine evicted a segment: its descriptor would hold disk space. */
+void ngx_http_confluence_store_evicted(u_char *ih, uint32_t number);
+
+/*
+ * Looks at everything for which such a hint may have been lost; after the
+ * link to the engine was broken.
+ */
+void ngx_http_confluence_store_sweep(void);
+
+
+#endif /* _NGX_HTTP_CONFLUENCE_STORE_H_INCLUDED_ */
