@@ -27,6 +27,12 @@ struct invalid_data : std::runtime_error
     using std::runtime_error::runtime_error;
 };
 
+/* A .torrent without info dictionary: good for its trackers only. */
+struct no_info : invalid_data
+{
+    using invalid_data::invalid_data;
+};
+
 constexpr std::uint32_t max_pieces = 1U << 21;
 constexpr std::uint32_t max_files = 1000000;
 constexpr std::int64_t max_piece_length = 256 << 20;

@@ -76,17 +76,17 @@ void check_hashes(shim_add_t const& a, lt::info_hash_t const& ih)
     }
 }
 
-lt::add_torrent_params load(shim_add_t const& a, std::shared_ptr<layout>& info)
+/* The result points into the buffer. */
+lt::bdecode_node parse(void const* const metainfo, std::size_t const len)
 {
-    lt::span<char const> const buf(static_cast<char const*>(a.metainfo),
-        std::ptrdiff_t(a.metainfo_len));
+    lt::span<char const> const buf(static_cast<char const*>(metainfo),
+        std::ptrdiff_t(len));
     lt::error_code ec;
-    lt::load_torrent_limits limits;
 
-    if (a.metainfo_len > std::size_t(max_metainfo))
+    if (len > std::size_t(max_metainfo))
         throw invalid_data("metainfo is too big");
 
-    lt::bdecode_node const root
+    lt::bdecode_node root
         = lt::bdecode(buf, ec, nullptr, max_depth, max_tokens);
 
     if (ec)
@@ -95,10 +95,17 @@ lt::add_torrent_params load(shim_add_t const& a, std::shared_ptr<layout>& info)
     if (root.type() != lt::bdecode_node::dict_t)
         throw invalid_data("metainfo is not a dictionary");
 
+    return root;
+}
+
+lt::add_torrent_params load(shim_add_t const& a, std::shared_ptr<layout>& info)
+{
+    lt::load_torrent_limits limits;
+    lt::bdecode_node const root = parse(a.metainfo, a.metainfo_len);
     lt::bdecode_node const dict = root.dict_find_dict("info");
 
     if (!dict)
-        throw invalid_data("metainfo has no info dictionary");
+        throw no_info("metainfo has no info dictionary");
 
     check_info(dict);
 
@@ -153,7 +160,51 @@ void add_trackers(dictionary& d,
     d["announce-list"] = "l" + list + "ee";
 }
 
+/* A list of strings, or one string: BEP 19 has both. */
+std::vector<std::string> strings(lt::bdecode_node const& node)
+{
+    std::vector<std::string> out;
+
+    if (node.type() == lt::bdecode_node::string_t)
+        out.emplace_back(node.string_value());
+
+    if (node.type() != lt::bdecode_node::list_t)
+        return out;
+
+    for (int i = 0; i < node.list_size(); ++i)
+    {
+        if (node.list_at(i).type() == lt::bdecode_node::string_t)
+            out.emplace_back(node.list_at(i).string_value());
+    }
+
+    return out;
+}
+
 } // namespace
+
+lt::add_torrent_params make_sources(void const* const metainfo,
+    std::size_t const len)
+{
+    lt::add_torrent_params p;
+    lt::bdecode_node const root = parse(metainfo, len);
+    lt::bdecode_node const tiers = root.dict_find_list("announce-list");
+
+    for (int i = 0; tiers && i < tiers.list_size(); ++i)
+    {
+        for (std::string const& url : strings(tiers.list_at(i)))
+        {
+            p.trackers.push_back(url);
+            p.tracker_tiers.push_back(i);
+        }
+    }
+
+    if (p.trackers.empty())
+        p.trackers = strings(root.dict_find("announce"));
+
+    p.url_seeds = strings(root.dict_find("url-list"));
+
+    return p;
+}
 
 lt::add_torrent_params make_params(shim_add_t const& a,
     std::shared_ptr<layout>& info)
@@ -180,8 +231,7 @@ lt::add_torrent_params make_params(shim_add_t const& a,
     }
 
     p.save_path = ".";      /* never used, must not be empty */
-    p.flags = lt::torrent_flags::default_dont_download
-        | lt::torrent_flags::apply_ip_filter
+    p.flags = lt::torrent_flags::apply_ip_filter
         | lt::torrent_flags::duplicate_is_error;
 
     /* with its metadata it waits for the anchor: torrent::files_checked() */

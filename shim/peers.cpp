@@ -2,9 +2,7 @@
 
 #include <algorithm>
 
-#include <libtorrent/peer_connection.hpp>
 #include <libtorrent/peer_info.hpp>
-#include <libtorrent/torrent_peer.hpp>
 
 namespace shim
 {
@@ -25,6 +23,7 @@ constexpr int send_high = 1 << 20;
 constexpr std::size_t max_requests = 500;
 constexpr std::uint32_t announce_step = 16384;
 constexpr std::chrono::milliseconds pump_interval(10);
+constexpr std::chrono::milliseconds pulse_interval(3);
 
 void put32(std::vector<char>& msg, std::uint32_t const v)
 {
@@ -180,6 +179,7 @@ void peer::tick()
         m_ready = true;
     }
 
+    note_rate();
     announce_some();
 }
 
@@ -237,29 +237,6 @@ void peer::withdraw(std::uint32_t const first, std::uint32_t const n)
 
     if (!msg.empty())
         send(msg);
-}
-
-/*
- * libtorrent suspects all peers of a bad piece ("parole") and clears those
- * that took part in a good one, or it would ban them sooner or later.  It
- * never sees a good one here, so this is its torrent::piece_passed().
- */
-void peer::trust()
-{
-    std::shared_ptr<lt::peer_connection> const pc = m_pc.native_handle();
-
-    if (!pc || m_gone)
-        return;
-
-    lt::torrent_peer* const p = pc->peer_info_struct();
-
-    if (p == nullptr)
-        return;
-
-    p->on_parole = false;
-
-    if (p->trust_points < 7)
-        p->trust_points = p->trust_points + 1;
 }
 
 bool peer::on_piece(lt::peer_request const&, lt::span<char const>)
@@ -422,6 +399,7 @@ bool peer::pump()
 
 uploader::uploader(lt::io_context& ioc)
     : m_timer(ioc)
+    , m_pulse_timer(ioc)
 {
 }
 
@@ -435,7 +413,9 @@ void uploader::stop()
 {
     m_stopped = true;
     m_waiting.clear();
+    m_pulsing.clear();
     m_timer.cancel();
+    m_pulse_timer.cancel();
 }
 
 void uploader::arm()
@@ -472,6 +452,46 @@ void uploader::run()
     }
 
     arm();
+}
+
+void uploader::pulse(std::weak_ptr<torrent> t)
+{
+    m_pulsing.insert(std::move(t));
+    arm_pulse();
+}
+
+void uploader::arm_pulse()
+{
+    if (m_pulse_armed || m_stopped || m_pulsing.empty())
+        return;
+
+    m_pulse_armed = true;
+    m_pulse_timer.expires_after(pulse_interval);
+    m_pulse_timer.async_wait(
+        [this](lt::error_code const& ec)
+        {
+            /* on cancellation this object may be gone */
+            if (ec)
+                return;
+
+            m_pulse_armed = false;
+            run_pulse();
+        });
+}
+
+void uploader::run_pulse()
+{
+    for (auto it = m_pulsing.begin(); it != m_pulsing.end();)
+    {
+        auto const t = it->lock();
+
+        if (t && t->pulse())
+            ++it;
+        else
+            it = m_pulsing.erase(it);
+    }
+
+    arm_pulse();
 }
 
 } // namespace shim

@@ -48,6 +48,18 @@ public:
     /* It took part in a good piece. */
     void trust();
 
+    /*
+     * Tells libtorrent's picker what to ask this peer for first, and how many
+     * blocks at once at least; see hints.cpp.
+     */
+    void hint(std::vector<lt::piece_index_t> const& order, int share);
+
+    /* Bytes per second it has given lately; it fades while it is idle. */
+    int rate() const { return m_rate; }
+
+    bool useful() const;
+    void quick_ack();
+
     /* Answers requests while there is room; true if some have to wait. */
     bool pump();
 
@@ -59,6 +71,7 @@ public:
     bool on_cancel(lt::peer_request const& r) override;
     bool on_piece(lt::peer_request const& r,
         lt::span<char const> buf) override;
+    bool on_unchoke() override;
     void sent_have_none() override;
     void sent_choke() override;
     void tick() override;
@@ -69,6 +82,7 @@ private:
     void send(std::vector<char> const& msg);
     void reject(lt::peer_request const& r);
     void reject_all();
+    void note_rate();
 
     lt::peer_connection_handle m_pc;
     std::shared_ptr<torrent> m_torrent;
@@ -80,25 +94,33 @@ private:
     bool m_gone = false;
     bool m_fast = false;            /* BEP 6 */
     bool m_waits = false;           /* in the uploader's list */
+    int m_rate = 0;
     int m_dont_have = 0;            /* id of lt_donthave, 0: not supported */
 };
 
-/* Looks after peers whose send buffer was full. */
+/* Timers: peers whose send buffer was full, torrents that wait (hints.cpp). */
 class uploader
 {
 public:
     explicit uploader(lt::io_context& ioc);
 
     void wait(std::weak_ptr<peer> p);
+    void pulse(std::weak_ptr<torrent> t);
     void stop();
 
 private:
     void arm();
     void run();
+    void arm_pulse();
+    void run_pulse();
 
     boost::asio::steady_timer m_timer;
+    boost::asio::steady_timer m_pulse_timer;
     std::vector<std::weak_ptr<peer>> m_waiting;
+    std::set<std::weak_ptr<torrent>, std::owner_less<std::weak_ptr<torrent>>>
+        m_pulsing;
     bool m_armed = false;
+    bool m_pulse_armed = false;
     bool m_stopped = false;
 };
 

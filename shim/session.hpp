@@ -82,6 +82,13 @@ shim_rc_t report_current_exception(char* err, std::size_t err_size) noexcept;
 libtorrent::add_torrent_params make_params(shim_add_t const& a,
     std::shared_ptr<layout>& info);
 
+/*
+ * Trackers and web seeds of a .torrent, whether it has an info dictionary or
+ * not.  Throws invalid_data.
+ */
+libtorrent::add_torrent_params make_sources(void const* metainfo,
+    std::size_t len);
+
 /* Bencodes a .torrent. */
 std::string make_metainfo(layout const& info,
     libtorrent::torrent_handle const& handle,

@@ -65,7 +65,7 @@ void set_latency(settings_pack& p)
     p.set_int(settings_pack::piece_timeout, 6);
     p.set_int(settings_pack::request_timeout, 10);
     p.set_bool(settings_pack::strict_end_game_mode, false);
-    p.set_bool(settings_pack::prioritize_partial_pieces, true);
+    p.set_bool(settings_pack::prioritize_partial_pieces, false);
 }
 
 void set_transport(settings_pack& p, shim_config_t const& c)

@@ -119,9 +119,6 @@ void merge(shim_s& s, shim_slot& slot, lt::add_torrent_params const& p)
 
     for (std::string const& url : p.url_seeds)
         slot.handle.add_url_seed(url);
-
-    if (!slot.info && p.ti)
-        slot.handle.set_metadata(p.ti->info_section());
 }
 
 } // namespace
@@ -225,6 +222,11 @@ shim_rc_t report_current_exception(char* const err,
     try
     {
         throw;
+    }
+    catch (no_info const& e)
+    {
+        rc = SHIM_NOT_READY;
+        text = e.what();
     }
     catch (invalid_data const& e)
     {
@@ -344,7 +346,6 @@ try
         if (ec != lt::errors::duplicate_torrent || slot == nullptr)
             throw shim::invalid_data(ec.message());
 
-        merge(*s, *slot, p);
         *id = slot->t->id;
         return SHIM_EXISTS;
     }
@@ -361,6 +362,29 @@ try
     if (info)
         s->set_info(slot, std::move(info));
 
+    return SHIM_OK;
+}
+catch (...)
+{
+    return shim::report_current_exception(err, err_size);
+}
+
+extern "C" shim_rc_t shim_merge(shim_t* s,
+    shim_id_t id,
+    void const* metainfo,
+    size_t metainfo_len,
+    char* err,
+    size_t err_size)
+try
+{
+    shim_slot* const slot = s->find(id);
+
+    assert(s->on_owner_thread());
+
+    if (slot == nullptr)
+        return SHIM_GONE;
+
+    merge(*s, *slot, shim::make_sources(metainfo, metainfo_len));
     return SHIM_OK;
 }
 catch (...)

@@ -85,26 +85,40 @@ void torrent::poke()
 }
 
 /*
- * The torrent is ready to download.  Runs inside libtorrent: the work is
- * posted.  A torrent added with its metadata has waited for this, paused, so
- * that what it tells its trackers first is "started".
+ * The torrent is ready to download; libtorrent is about to request.  Until now
+ * all priorities were the default, so that it never thought it had finished,
+ * which would make it lose interest in peers that have just unchoked us.
+ *
+ * A torrent added with its metadata has waited for this, paused, so that what
+ * it tells its trackers first is "started".
  */
 void torrent::files_checked()
 {
+    if (m_closed || m_checked || !handle.is_valid())
+        return;
+
+    m_files = handle.torrent_file();
+
+    if (!m_files)
+        return;
+
+    m_piece_n = std::uint32_t(m_files->num_pieces());
+    place_anchor();
+    m_checked = true;
+
+    std::vector<lt::download_priority_t> none(m_piece_n, lt::dont_download);
+
+    if (m_anchor_held)
+        none[m_anchor] = lt::low_priority;
+
+    handle.prioritize_pieces(none);
+
     boost::asio::post(*ctx->ioc,
         [self = shared_from_this()]
         {
             if (self->m_closed || !self->handle.is_valid())
                 return;
 
-            self->m_files = self->handle.torrent_file();
-
-            if (!self->m_files)
-                return;
-
-            self->m_piece_n = std::uint32_t(self->m_files->num_pieces());
-            self->m_checked = true;
-            self->place_anchor();
             self->reconcile();
             self->handle.resume();
         });
@@ -228,6 +242,13 @@ void torrent::reconcile()
 
     if (!batch.empty())
         handle.prioritize_pieces(batch);
+
+    if (!wishes.empty())
+    {
+        /* libtorrent picks when this has returned */
+        order_wanted();
+        hint_peers();
+    }
 }
 
 void torrent::tick()

@@ -125,6 +125,10 @@ public:
     void forget(std::uint32_t first, std::uint32_t n);
     void credit(sender_set const& senders);
 
+    /* See hints.cpp. */
+    void hint_peers();
+    bool pulse();
+
 private:
     struct told
     {
@@ -135,6 +139,7 @@ private:
     void apply(want_table::wish const& w,
         std::vector<std::pair<lt::piece_index_t,
             lt::download_priority_t>>& batch);
+    void order_wanted();
     void clear_deadlines(std::vector<want_table::wish>& wishes);
     bool anchor_fits(std::uint32_t piece) const;
     void place_anchor();
@@ -148,6 +153,8 @@ private:
 
     /* network thread */
     std::unordered_map<std::uint32_t, told> m_told;
+    std::vector<std::uint32_t> m_order;     /* wanted, most urgent first */
+    clock::time_point m_pulse_end;
     std::uint32_t m_piece_n = 0;
     std::shared_ptr<lt::torrent_info const> m_files;
     bool m_checked = false;
