@@ -19,7 +19,7 @@ select STDOUT; $| = 1;
 my $t = Test::Nginx->new()->has(qw/http/);
 my $c = Test::Confluence->new($t)->has('libtorrent');
 
-$t->write_file_expand('nginx.conf', <<'EOF' =~ s/%%CONFLUENCE%%/$c->conf(readahead => '2m')/er);
+$t->write_file_expand('nginx.conf', <<'EOF' =~ s/%%CONFLUENCE%%/$c->conf(readahead => '256k')/er);
 
 %%TEST_GLOBALS%%
 
