@@ -18,7 +18,8 @@
  * second part of a short answer waits for our acknowledgement of the first,
  * which the kernel delays by 40 ms.  TCP_QUICKACK sends what is delayed, but
  * is no lasting state; so for a moment after somebody began to wait, it is set
- * again and again (pulse).  Later the answers are many and never short.
+ * again and again (pulse).  Later the answers are many and never short.  Our
+ * own side has TCP_NODELAY.
  */
 
 #include <algorithm>
@@ -86,6 +87,24 @@ void peer::hint(std::vector<lt::piece_index_t> const& order, int const share)
     quick_ack();
 }
 
+/* What we say is short too, and must not wait for an acknowledgement. */
+void peer::no_delay()
+{
+    std::shared_ptr<lt::peer_connection> const pc = m_pc.native_handle();
+    auto* const tcp
+        = pc ? boost::get<lt::tcp::socket>(&pc->get_socket()) : nullptr;
+    int const on = 1;
+
+    if (tcp == nullptr || !tcp->is_open())
+        return;
+
+    ::setsockopt(tcp->native_handle(),
+        IPPROTO_TCP,
+        TCP_NODELAY,
+        &on,
+        sizeof(on));
+}
+
 void peer::quick_ack()
 {
     std::shared_ptr<lt::peer_connection> const pc = m_pc.native_handle();
@@ -135,6 +154,8 @@ void peer::trust()
 void peer::note_rate() {}
 
 void peer::hint(std::vector<lt::piece_index_t> const&, int) {}
+
+void peer::no_delay() {}
 
 void peer::quick_ack() {}
 

@@ -149,7 +149,13 @@ void peer::on_disconnect(lt::error_code const&)
 bool peer::on_handshake(lt::span<char const> const reserved)
 {
     m_fast = reserved.size() >= 8 && (reserved[7] & 0x04) != 0;
+    no_delay();
     return true;
+}
+
+void peer::on_connected()
+{
+    no_delay();
 }
 
 bool peer::on_extension_handshake(lt::bdecode_node const& h)

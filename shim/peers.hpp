@@ -65,6 +65,7 @@ public:
 
     lt::string_view type() const override { return "confluence"; }
     void on_disconnect(lt::error_code const& ec) override;
+    void on_connected() override;
     bool on_handshake(lt::span<char const> reserved) override;
     bool on_extension_handshake(lt::bdecode_node const& h) override;
     bool on_request(lt::peer_request const& r) override;
@@ -83,6 +84,7 @@ private:
     void reject(lt::peer_request const& r);
     void reject_all();
     void note_rate();
+    void no_delay();
 
     lt::peer_connection_handle m_pc;
     std::shared_ptr<torrent> m_torrent;
