@@ -23,6 +23,10 @@ typedef struct {
 } ngx_http_confluence_buf_t;
 
 
+static ngx_uint_t ngx_http_confluence_body_pending(ngx_http_request_t *r,
+    ngx_http_confluence_data_t *d);
+static ngx_int_t ngx_http_confluence_body_wait(ngx_http_request_t *r,
+    ngx_http_confluence_ctx_t *ctx);
 static ngx_int_t ngx_http_confluence_body_fill(ngx_http_request_t *r,
     ngx_http_confluence_ctx_t *ctx, ngx_chain_t **out);
 static ngx_int_t ngx_http_confluence_body_extent(ngx_http_request_t *r,
@@ -48,15 +52,14 @@ ngx_http_confluence_body_run(ngx_http_request_t *r,
     d = ctx->data;
     c = r->connection;
     wev = c->write;
-    out = NULL;
+
+    /* nobody takes the body of a background subrequest */
+
+    if (r->background) {
+        return NGX_OK;
+    }
 
     for ( ;; ) {
-
-        /* nobody takes the body of a background subrequest */
-
-        if (r->background) {
-            return NGX_OK;
-        }
 
         /* another subrequest has its turn, this one is posted after it */
 
@@ -68,56 +71,77 @@ ngx_http_confluence_body_run(ngx_http_request_t *r,
             return ngx_http_confluence_body_blocked(r);
         }
 
-        if (out || d->busy || r->buffered || r->postponed
-            || (r == r->main && c->buffered))
-        {
-            rc = ngx_http_output_filter(r, out);
+        out = NULL;
 
-            ngx_chain_update_chains(r->pool, &d->free, &d->busy, &out,
-                         (ngx_buf_tag_t) &ngx_http_confluence_module);
+        if (!ngx_http_confluence_body_pending(r, d)) {
+            rc = ngx_http_confluence_body_fill(r, ctx, &out);
 
-            ngx_http_confluence_body_release(d->free);
-
-            if (rc == NGX_ERROR) {
-                return NGX_ERROR;
+            if (rc != NGX_OK) {
+                ngx_http_confluence_body_release(out);
+                return rc;
             }
 
-            if (d->last) {
-                return NGX_OK;
-            }
+            if (out == NULL) {
+                rc = ngx_http_confluence_body_wait(r, ctx);
 
-            if (d->busy || r->buffered || r->postponed
-                || (r == r->main && c->buffered))
-            {
-                if (r != c->data) {
-                    return NGX_AGAIN;
+                if (rc != NGX_DECLINED) {
+                    return rc;
                 }
 
-                return ngx_http_confluence_body_blocked(r);
+                continue;
             }
         }
 
-        rc = ngx_http_confluence_body_fill(r, ctx, &out);
+        rc = ngx_http_output_filter(r, out);
 
-        if (rc != NGX_OK) {
-            ngx_http_confluence_body_release(out);
-            return rc;
+        ngx_chain_update_chains(r->pool, &d->free, &d->busy, &out,
+                                (ngx_buf_tag_t) &ngx_http_confluence_module);
+
+        ngx_http_confluence_body_release(d->free);
+
+        if (rc == NGX_ERROR) {
+            return NGX_ERROR;
         }
 
-        if (out) {
-            continue;
+        if (d->last) {
+            return NGX_OK;
         }
 
-        if (wev->timer_set && !wev->delayed) {
-            ngx_del_timer(wev);
-        }
-
-        rc = ngx_http_confluence_data_wait(r, ctx);
-
-        if (rc != NGX_DECLINED) {
-            return rc;
+        if ((r == c->data || r->subrequest_in_memory)
+            && ngx_http_confluence_body_pending(r, d))
+        {
+            return ngx_http_confluence_body_blocked(r);
         }
     }
+}
+
+
+/* Something that was handed to the filters is not out yet. */
+
+static ngx_uint_t
+ngx_http_confluence_body_pending(ngx_http_request_t *r,
+    ngx_http_confluence_data_t *d)
+{
+    return d->busy || r->buffered || r->postponed
+           || (r == r->main && r->connection->buffered);
+}
+
+
+static ngx_int_t
+ngx_http_confluence_body_wait(ngx_http_request_t *r,
+    ngx_http_confluence_ctx_t *ctx)
+{
+    ngx_event_t  *wev;
+
+    wev = r->connection->write;
+
+    /* the client is not to blame for the silence */
+
+    if (wev->timer_set && !wev->delayed) {
+        ngx_del_timer(wev);
+    }
+
+    return ngx_http_confluence_data_wait(r, ctx);
 }
 
 

@@ -827,6 +827,7 @@ ngx_http_confluence_link_say_one(ngx_http_confluence_link_t *link,
 void
 ngx_http_confluence_link_release(ngx_http_confluence_waiter_t *w)
 {
+    uint32_t                     tag;
     ngx_int_t                    rc;
     ngx_http_confluence_link_t  *link;
 
@@ -837,6 +838,10 @@ ngx_http_confluence_link_release(ngx_http_confluence_waiter_t *w)
     link = &ngx_http_confluence_link;
 
     w->active = 0;
+
+    /* the deletion clears the key */
+
+    tag = (uint32_t) w->node.key;
     ngx_rbtree_delete(&link->waiters, &w->node);
 
     if (w->say) {
@@ -851,12 +856,11 @@ ngx_http_confluence_link_release(ngx_http_confluence_waiter_t *w)
     rc = NGX_AGAIN;
 
     if (link->released_n == 0) {
-        rc = ngx_http_confluence_link_release_tag(link,
-                                                  (uint32_t) w->node.key);
+        rc = ngx_http_confluence_link_release_tag(link, tag);
     }
 
     if (rc == NGX_AGAIN && link->released_n < NGX_HTTP_CONFLUENCE_RELEASED) {
-        link->released[link->released_n++] = (uint32_t) w->node.key;
+        link->released[link->released_n++] = tag;
 
         if (ngx_handle_write_event(link->connection->write, 0) == NGX_OK) {
             return;
