@@ -464,6 +464,7 @@ ngx_http_confluence_engine_drain(void)
 
     ngx_memzero(&tick, sizeof(ngx_event_t));
     tick.handler = ngx_http_confluence_engine_tick_handler;
+    tick.data = host->connection;
     tick.log = ngx_cycle->log;
 
     ngx_log_error(NGX_LOG_INFO, ngx_cycle->log, 0,
