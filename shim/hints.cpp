@@ -213,8 +213,8 @@ void torrent::order_wanted()
 void torrent::hint_peers()
 {
     std::vector<std::shared_ptr<peer>> able;
-    std::vector<lt::piece_index_t> begun;
-    std::vector<lt::piece_index_t> open;
+    std::vector<lt::piece_index_t> first;
+    std::vector<lt::piece_index_t> rest;
 
     for (auto const& weak : peers)
     {
@@ -231,15 +231,17 @@ void torrent::hint_peers()
         able.end(),
         [](auto const& a, auto const& b) { return a->rate() > b->rate(); });
 
+    /* what everybody waits for, and what has been begun, is first for all */
     for (std::uint32_t const piece : m_order)
     {
-        auto& list = held.count(piece) != 0 ? begun : open;
+        bool const urgent = first.empty() || held.count(piece) != 0;
 
-        list.push_back(lt::piece_index_t(static_cast<int>(piece)));
+        (urgent ? first : rest)
+            .push_back(lt::piece_index_t(static_cast<int>(piece)));
     }
 
     std::size_t const n
-        = std::min(able.size(), std::max(open.size(), std::size_t(1)));
+        = std::min(able.size(), std::max(rest.size(), std::size_t(1)));
     int const blocks = m_files
         ? (m_files->piece_length() + int(block_size) - 1) / int(block_size)
         : 1;
@@ -247,16 +249,16 @@ void torrent::hint_peers()
 
     for (std::size_t i = 0; i < able.size(); ++i)
     {
-        std::vector<lt::piece_index_t> order = begun;
+        std::vector<lt::piece_index_t> order = first;
 
-        /* every n-th for this one, then the others */
-        for (std::size_t k = i % n; k < open.size(); k += n)
-            order.push_back(open[k]);
+        /* of the rest every n-th for this one, then the others */
+        for (std::size_t k = i % n; k < rest.size(); k += n)
+            order.push_back(rest[k]);
 
-        for (std::size_t k = 0; k < open.size(); ++k)
+        for (std::size_t k = 0; k < rest.size(); ++k)
         {
             if (k % n != i % n)
-                order.push_back(open[k]);
+                order.push_back(rest[k]);
         }
 
         able[i]->hint(order, share);

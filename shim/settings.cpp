@@ -61,7 +61,7 @@ void set_latency(settings_pack& p)
     p.set_bool(settings_pack::announce_to_all_tiers, true);
 
     /* what is requested already delays a seek; stalled peers delay a piece */
-    p.set_int(settings_pack::request_queue_time, 3);
+    p.set_int(settings_pack::request_queue_time, 1);
     p.set_int(settings_pack::piece_timeout, 6);
     p.set_int(settings_pack::request_timeout, 10);
     p.set_bool(settings_pack::strict_end_game_mode, false);
