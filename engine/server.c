@@ -324,7 +324,9 @@ server_recv(conn_t *conn)
         if (rc != 0) {
             if (n != 0) {
                 engine_log(conn->engine, ENGINE_LOG_ERR, 0,
-                           "control message of %zd bytes not understood", n);
+                           "control message of %zd bytes, type %u, not "
+                           "understood", n,
+                           n < (ssize_t) sizeof(msg) ? 0 : msg.type);
             }
 
             return -1;
