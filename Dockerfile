@@ -11,7 +11,7 @@ RUN apt-get update \
 
 COPY . /src
 
-RUN make -C /src \
+RUN make -j"$(nproc)" -C /src \
     && make -C /src install DESTDIR=/dest
 
 
