@@ -293,7 +293,7 @@ ngx_http_confluence_body_extent(ngx_http_request_t *r,
             return NGX_DECLINED;
         }
 
-        rc = ngx_http_confluence_store_segment(d->torrent, &extent, direct,
+        rc = ngx_http_confluence_segment(d->torrent, &extent, direct,
                                                &segment, r->connection->log);
         if (rc == NGX_OK) {
             break;
@@ -313,7 +313,7 @@ ngx_http_confluence_body_extent(ngx_http_request_t *r,
 
     cl = ngx_http_confluence_body_buf(r, d);
     if (cl == NULL) {
-        ngx_http_confluence_store_release(segment);
+        ngx_http_confluence_segment_release(segment);
         return NGX_ERROR;
     }
 
@@ -408,7 +408,7 @@ ngx_http_confluence_body_release(ngx_chain_t *cl)
         cb = (ngx_http_confluence_buf_t *) cl->buf;
 
         if (cb->segment) {
-            ngx_http_confluence_store_release(cb->segment);
+            ngx_http_confluence_segment_release(cb->segment);
             cb->segment = NULL;
         }
     }

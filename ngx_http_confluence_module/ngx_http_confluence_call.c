@@ -203,7 +203,7 @@ ngx_http_confluence_call_run(ngx_http_request_t *r,
     w = &ctx->waiter;
 
     if (!w->active) {
-        ngx_http_confluence_link_call(w);
+        ngx_http_confluence_waiter_call(w);
     }
 
     if (w->replied) {

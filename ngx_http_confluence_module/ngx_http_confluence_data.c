@@ -143,7 +143,7 @@ ngx_http_confluence_data_open(ngx_http_request_t *r,
                                          "torrent cannot be opened");
     }
 
-    ngx_http_confluence_link_hold(&ctx->waiter);
+    ngx_http_confluence_waiter_hold(&ctx->waiter);
 
     d->state = ngx_http_confluence_wait_metadata;
 
@@ -429,7 +429,7 @@ ngx_http_confluence_data_ahead(ngx_http_request_t *r,
     }
 
     if (!ctx->waiter.hold) {
-        ngx_http_confluence_link_hold(&ctx->waiter);
+        ngx_http_confluence_waiter_hold(&ctx->waiter);
     }
 
     begin = map_translate(map, d->file, d->pos, &run);
@@ -437,7 +437,7 @@ ngx_http_confluence_data_ahead(ngx_http_request_t *r,
 
     d->read_pos = d->pos;
 
-    ngx_http_confluence_link_read(&ctx->waiter, begin, last + 1);
+    ngx_http_confluence_waiter_read(&ctx->waiter, begin, last + 1);
 }
 
 
@@ -501,7 +501,7 @@ ngx_http_confluence_data_reopen(ngx_http_request_t *r,
     if (rc == NGX_DECLINED) {
 
         if (!ctx->waiter.hold || ctx->waiter.ready) {
-            ngx_http_confluence_link_hold(&ctx->waiter);
+            ngx_http_confluence_waiter_hold(&ctx->waiter);
         }
 
         return NGX_AGAIN;

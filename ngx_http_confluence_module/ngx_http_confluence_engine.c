@@ -4,11 +4,8 @@
  *
  * nginx's cache manager process calls the manager of our path; the first call
  * that gets the directory's lock starts the engine, which has its own thread.
- * The main thread keeps to life cycle: it takes over log lines, and lets the
- * engine run on while workers that exit gracefully still need it.
- *
- *      engine's thread                      main thread
- *      log(), idle()  --- socket pair ---> read handler: nginx's log
+ * The main thread keeps to life cycle: it takes over log lines (channel.c), and
+ * lets the engine run on while workers that exit gracefully still need it.
  *
  * The cache manager ends with exit() and without any hook of nginx's, hence
  * the atexit() handler.  In single process mode there is no cache manager; the
@@ -29,24 +26,11 @@
 #define NGX_HTTP_CONFLUENCE_IDLE_DELAY   3600000    /* ms */
 #define NGX_HTTP_CONFLUENCE_DRAIN_DELAY  500        /* ms */
 
-#define NGX_HTTP_CONFLUENCE_LINE         2048
-
-
-/* what the engine's thread hands over; level 0 says that it is idle */
-typedef struct {
-    int                level;
-    u_char             text[NGX_HTTP_CONFLUENCE_LINE];
-} ngx_http_confluence_line_t;
-
 
 typedef struct {
     engine_conf_t      conf;
     engine_t          *engine;
     ngx_pid_t          pid;             /* of the process that has it */
-
-    ngx_socket_t       fds[2];          /* main thread's, engine's */
-    ngx_connection_t  *connection;
-    ngx_atomic_t       lost;            /* lines */
 
     ngx_msec_t         next;            /* when to try again */
     ngx_event_t        timer;
@@ -59,15 +43,6 @@ typedef struct {
 
 static char *ngx_http_confluence_engine_string(ngx_conf_t *cf, ngx_str_t *str);
 static ngx_msec_t ngx_http_confluence_engine_start(void);
-static ngx_int_t ngx_http_confluence_engine_channel(void);
-static void ngx_http_confluence_engine_channel_close(void);
-static void ngx_http_confluence_engine_log(void *ctx, int level,
-    const char *text, size_t len);
-static void ngx_http_confluence_engine_idle(void *ctx);
-static void ngx_http_confluence_engine_send(ngx_http_confluence_line_t *line,
-    size_t len);
-static void ngx_http_confluence_engine_read_handler(ngx_event_t *rev);
-static void ngx_http_confluence_engine_lines(void);
 static void ngx_http_confluence_engine_exit(void);
 static void ngx_http_confluence_engine_drain(void);
 static void ngx_http_confluence_engine_tick_handler(ngx_event_t *ev);
@@ -76,9 +51,7 @@ static void ngx_http_confluence_engine_retry_handler(ngx_event_t *ev);
 static ngx_uint_t ngx_http_confluence_engine_user(ngx_uint_t restore);
 
 
-static ngx_http_confluence_host_t  ngx_http_confluence_host = {
-    .fds = { -1, -1 }
-};
+static ngx_http_confluence_host_t  ngx_http_confluence_host;
 
 
 ngx_int_t
@@ -118,8 +91,8 @@ ngx_http_confluence_engine_conf(ngx_conf_t *cf,
     conf->override_trackers = mcf->override_trackers;
     conf->seed = mcf->seed;
 
-    conf->log = ngx_http_confluence_engine_log;
-    conf->idle = ngx_http_confluence_engine_idle;
+    conf->log = ngx_http_confluence_channel_log;
+    conf->idle = ngx_http_confluence_channel_idle;
 
     mcf->engine = conf;
 
@@ -197,7 +170,7 @@ ngx_http_confluence_engine_start(void)
 
     delay = NGX_HTTP_CONFLUENCE_ERROR_DELAY;
 
-    if (ngx_http_confluence_engine_channel() == NGX_OK) {
+    if (ngx_http_confluence_channel_open() == NGX_OK) {
         text[0] = '\0';
 
         err = engine_start(&host->engine, &host->conf, text, sizeof(text));
@@ -216,7 +189,7 @@ ngx_http_confluence_engine_start(void)
 
         host->engine = NULL;
 
-        ngx_http_confluence_engine_lines();
+        ngx_http_confluence_channel_lines();
 
         if (err == NGX_EAGAIN) {
             delay = NGX_HTTP_CONFLUENCE_LOCK_DELAY;
@@ -241,185 +214,6 @@ ngx_http_confluence_engine_start(void)
     host->next = ngx_current_msec + delay;
 
     return delay;
-}
-
-
-static ngx_int_t
-ngx_http_confluence_engine_channel(void)
-{
-    ngx_connection_t            *c;
-    ngx_http_confluence_host_t  *host;
-
-    host = &ngx_http_confluence_host;
-
-    if (host->connection) {
-        return NGX_OK;
-    }
-
-    if (socketpair(AF_UNIX, SOCK_SEQPACKET|SOCK_NONBLOCK|SOCK_CLOEXEC, 0,
-                   host->fds)
-        == -1)
-    {
-        ngx_log_error(NGX_LOG_CRIT, ngx_cycle->log, ngx_errno,
-                      "socketpair() failed");
-        return NGX_ERROR;
-    }
-
-    c = NULL;
-
-    if (ngx_cycle->free_connection_n) {
-        c = ngx_get_connection(host->fds[0], ngx_cycle->log);
-    }
-
-    if (c == NULL) {
-        (void) close(host->fds[0]);
-        (void) close(host->fds[1]);
-        host->fds[0] = -1;
-        host->fds[1] = -1;
-
-        return NGX_ERROR;
-    }
-
-    c->log = ngx_cycle->log;
-    c->read->log = c->log;
-    c->write->log = c->log;
-    c->read->handler = ngx_http_confluence_engine_read_handler;
-    c->data = host;
-
-    host->connection = c;
-
-    if (ngx_handle_read_event(c->read, 0) != NGX_OK) {
-        ngx_http_confluence_engine_channel_close();
-        return NGX_ERROR;
-    }
-
-    return NGX_OK;
-}
-
-
-static void
-ngx_http_confluence_engine_channel_close(void)
-{
-    ngx_http_confluence_host_t  *host;
-
-    host = &ngx_http_confluence_host;
-
-    if (host->connection) {
-        ngx_close_connection(host->connection);
-        host->connection = NULL;
-
-        (void) close(host->fds[1]);
-        host->fds[0] = -1;
-        host->fds[1] = -1;
-    }
-}
-
-
-/* Runs on the engine's thread. */
-
-static void
-ngx_http_confluence_engine_log(void *ctx, int level, const char *text,
-    size_t len)
-{
-    ngx_http_confluence_line_t  line;
-
-    len = ngx_min(len, NGX_HTTP_CONFLUENCE_LINE);
-
-    line.level = level;
-    ngx_memcpy(line.text, text, len);
-
-    ngx_http_confluence_engine_send(&line, len);
-}
-
-
-/* Runs on the engine's thread. */
-
-static void
-ngx_http_confluence_engine_idle(void *ctx)
-{
-    ngx_http_confluence_line_t  line;
-
-    line.level = 0;
-
-    ngx_http_confluence_engine_send(&line, 0);
-}
-
-
-/* Runs on the engine's thread, which must not wait for this one. */
-
-static void
-ngx_http_confluence_engine_send(ngx_http_confluence_line_t *line, size_t len)
-{
-    ssize_t  n;
-
-    n = send(ngx_http_confluence_host.fds[1], line,
-             offsetof(ngx_http_confluence_line_t, text) + len,
-             MSG_DONTWAIT|MSG_NOSIGNAL);
-
-    if (n == -1) {
-        (void) ngx_atomic_fetch_add(&ngx_http_confluence_host.lost, 1);
-    }
-}
-
-
-static void
-ngx_http_confluence_engine_read_handler(ngx_event_t *rev)
-{
-    ngx_connection_t  *c;
-
-    c = rev->data;
-
-    ngx_http_confluence_engine_lines();
-
-    rev->ready = 0;
-
-    if (ngx_handle_read_event(rev, 0) != NGX_OK) {
-        ngx_log_error(NGX_LOG_ALERT, c->log, 0,
-                      "confluence engine's log is lost");
-    }
-}
-
-
-static void
-ngx_http_confluence_engine_lines(void)
-{
-    ssize_t                      n;
-    ngx_str_t                    text;
-    ngx_atomic_uint_t            lost;
-    ngx_http_confluence_host_t  *host;
-    ngx_http_confluence_line_t   line;
-
-    host = &ngx_http_confluence_host;
-
-    for ( ;; ) {
-        n = recv(host->fds[0], &line, sizeof(line), MSG_DONTWAIT);
-
-        if (n < (ssize_t) offsetof(ngx_http_confluence_line_t, text)) {
-            break;
-        }
-
-        /* idle: its use is that the drain loop has woken up */
-
-        if (line.level < NGX_LOG_ALERT || line.level > NGX_LOG_DEBUG) {
-            continue;
-        }
-
-        text.data = line.text;
-        text.len = n - offsetof(ngx_http_confluence_line_t, text);
-
-        ngx_log_error((ngx_uint_t) line.level, ngx_cycle->log, 0,
-                      "confluence engine: %V", &text);
-    }
-
-    lost = host->lost;
-
-    if (lost) {
-        (void) ngx_atomic_fetch_add(&host->lost, -lost);
-
-        ngx_log_error(NGX_LOG_WARN, ngx_cycle->log, 0,
-                      "%uA log lines of the confluence engine were lost",
-                      lost);
-    }
 }
 
 
@@ -464,7 +258,7 @@ ngx_http_confluence_engine_drain(void)
 
     ngx_memzero(&tick, sizeof(ngx_event_t));
     tick.handler = ngx_http_confluence_engine_tick_handler;
-    tick.data = host->connection;
+    tick.data = ngx_cycle->connections;
     tick.log = ngx_cycle->log;
 
     ngx_log_error(NGX_LOG_INFO, ngx_cycle->log, 0,
@@ -501,8 +295,8 @@ ngx_http_confluence_engine_stop(void)
     host->engine = NULL;
 
     ngx_time_update();
-    ngx_http_confluence_engine_lines();
-    ngx_http_confluence_engine_channel_close();
+    ngx_http_confluence_channel_lines();
+    ngx_http_confluence_channel_close();
 
     ngx_log_error(NGX_LOG_NOTICE, ngx_cycle->log, 0,
                   "confluence engine stopped");
@@ -610,5 +404,5 @@ ngx_http_confluence_engine_single_stop(void)
         }
     }
 
-    ngx_http_confluence_engine_channel_close();
+    ngx_http_confluence_channel_close();
 }

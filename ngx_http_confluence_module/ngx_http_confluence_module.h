@@ -3,18 +3,24 @@
  * The nginx side: what one request of this module is made of, and what its
  * files offer each other.
  *
- *      module.c     directives, variables, hooks
+ *      module.c     directives, hooks
+ *      conf.c       reading of directives
  *      route.c      URI -> route
- *      request.c    query and path -> torrent and file, plain text errors
+ *      request.c    query and path -> torrent and file
+ *      error.c      plain text errors
  *      header.c     response headers
  *      wait.c       waiting and waking
  *      data.c       /data: the state machine of a request for bytes
  *      body.c       /data: complete pieces -> buffers for the filters
  *      range.c      Range, If-Range; the header filter
  *      call.c       routes that the engine answers as a whole
- *      store.c      what a worker keeps open between requests
+ *      store.c      what a worker keeps open between requests: maps
+ *      segment.c    descriptors of segments
+ *      waiter.c     what requests say to the engine, and hear
  *      link.c       the worker's end of the control socket
+ *      packet.c     packets with descriptors
  *      engine.c     the engine's host
+ *      channel.c    log lines from the engine's thread to the main thread
  *      variables.c  variables for the log
  *
  * Everything runs in a worker, but engine.c, which runs in the cache manager.
@@ -30,9 +36,12 @@
 #include <engine/engine.h>
 #include "ngx_http_confluence_link.h"
 #include "ngx_http_confluence_store.h"
+#include "ngx_http_confluence_waiter.h"
 
 
 #define NGX_HTTP_CONFLUENCE_MAX_RANGES  256
+
+#define NGX_HTTP_CONFLUENCE_GRACE_UNSET  (ENGINE_OFF - 1)
 
 /* parts of a torrent that a route's requests name */
 #define NGX_HTTP_CONFLUENCE_TORRENT     0x01    /* by ih or magnet */
@@ -176,6 +185,22 @@ struct ngx_http_confluence_ctx_s {
 };
 
 
+/* conf.c: handlers of the directives that nginx has none for */
+
+char *ngx_http_confluence_conf_route(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+char *ngx_http_confluence_conf_cache_path(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+char *ngx_http_confluence_conf_listen(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+char *ngx_http_confluence_conf_dht_bootstrap(ngx_conf_t *cf,
+    ngx_command_t *cmd, void *conf);
+char *ngx_http_confluence_conf_implicit_tracker(ngx_conf_t *cf,
+    ngx_command_t *cmd, void *conf);
+char *ngx_http_confluence_conf_torrent_grace(ngx_conf_t *cf,
+    ngx_command_t *cmd, void *conf);
+
+
 /* route.c */
 
 /* Finds a route by its name, "data", or returns NULL. */
@@ -198,9 +223,12 @@ ngx_int_t ngx_http_confluence_handler(ngx_http_request_t *r);
 ngx_int_t ngx_http_confluence_select(ngx_http_request_t *r,
     ngx_http_confluence_ctx_t *ctx, ngx_str_t *path, ngx_uint_t escaped);
 
+
+/* error.c */
+
 /*
  * Answers with a line of plain text, or lets nginx do so if an error_page for
- * the status is configured.  fmt: the text without LF, as ngx_sprintf().
+ * the status is configured.  fmt: the text as for ngx_sprintf(), LF is added.
  *
  * Returns what a handler returns and what a request is finalized with:
  * NGX_ERROR if the header was sent already.
@@ -340,6 +368,21 @@ ngx_msec_t ngx_http_confluence_engine_manager(void *data);
 void ngx_http_confluence_engine_single(ngx_cycle_t *cycle,
     ngx_http_confluence_main_conf_t *mcf);
 void ngx_http_confluence_engine_single_stop(void);
+
+
+/* channel.c: from the engine's thread to the main thread of its host */
+
+/* Prepares the channel, if it is not there yet.  Main thread. */
+ngx_int_t ngx_http_confluence_channel_open(void);
+void ngx_http_confluence_channel_close(void);
+
+/* Writes to nginx's log what has come so far.  Main thread. */
+void ngx_http_confluence_channel_lines(void);
+
+/* Callbacks of engine_conf_t.  Engine's thread; never wait. */
+void ngx_http_confluence_channel_log(void *ctx, int level, const char *text,
+    size_t len);
+void ngx_http_confluence_channel_idle(void *ctx);
 
 
 /* variables.c */

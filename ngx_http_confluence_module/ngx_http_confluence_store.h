@@ -55,6 +55,8 @@ typedef struct {
 } ngx_http_confluence_segment_t;
 
 
+/* store.c */
+
 /*
  * Prepares the store of this process for a cache directory (a terminated
  * absolute path, kept).
@@ -80,21 +82,6 @@ void ngx_http_confluence_store_leave(ngx_http_confluence_torrent_t *torrent);
  */
 void ngx_http_confluence_store_alias(u_char *alias, u_char *ih);
 
-/*
- * Gives the open file of an extent and takes a reference, given back by
- * ngx_http_confluence_store_release().
- *
- * direct: a descriptor of the caller's own, with direct I/O switched on
- * Returns NGX_OK; NGX_DECLINED if the segment was evicted since the extent was
- * looked up, look again; NGX_ERROR (logged).
- */
-ngx_int_t ngx_http_confluence_store_segment(
-    ngx_http_confluence_torrent_t *torrent, map_extent_t *extent,
-    ngx_uint_t direct, ngx_http_confluence_segment_t **segment,
-    ngx_log_t *log);
-void ngx_http_confluence_store_release(
-    ngx_http_confluence_segment_t *segment);
-
 /* The engine evicted a segment: its descriptor would hold disk space. */
 void ngx_http_confluence_store_evicted(u_char *ih, uint32_t number);
 
@@ -103,6 +90,35 @@ void ngx_http_confluence_store_evicted(u_char *ih, uint32_t number);
  * link to the engine was broken.
  */
 void ngx_http_confluence_store_sweep(void);
+
+
+/* segment.c */
+
+/*
+ * Gives the open file of an extent and takes a reference, given back by
+ * ngx_http_confluence_segment_release().
+ *
+ * direct: a descriptor of the caller's own, with direct I/O switched on
+ * Returns NGX_OK; NGX_DECLINED if the segment was evicted since the extent was
+ * looked up, look again; NGX_ERROR (logged).
+ */
+ngx_int_t ngx_http_confluence_segment(
+    ngx_http_confluence_torrent_t *torrent, map_extent_t *extent,
+    ngx_uint_t direct, ngx_http_confluence_segment_t **segment,
+    ngx_log_t *log);
+void ngx_http_confluence_segment_release(
+    ngx_http_confluence_segment_t *segment);
+
+/* For store.c: the same as its functions of these names. */
+void ngx_http_confluence_segments_init(ngx_str_t *path, ngx_log_t *log);
+void ngx_http_confluence_segments_close(void);
+void ngx_http_confluence_segments_sweep(void);
+void ngx_http_confluence_segment_evicted(
+    ngx_http_confluence_torrent_t *torrent, uint32_t number);
+
+/* Closes all of a torrent that are not in use, the others as they get free. */
+void ngx_http_confluence_segments_drop(
+    ngx_http_confluence_torrent_t *torrent);
 
 
 #endif /* _NGX_HTTP_CONFLUENCE_STORE_H_INCLUDED_ */

@@ -247,7 +247,7 @@ ngx_http_confluence_stop(ngx_http_confluence_ctx_t *ctx)
     w = &ctx->waiter;
 
     ngx_http_confluence_wait_over(ctx);
-    ngx_http_confluence_link_release(w);
+    ngx_http_confluence_waiter_release(w);
 
     if (ctx->wake.posted) {
         ngx_delete_posted_event(&ctx->wake);

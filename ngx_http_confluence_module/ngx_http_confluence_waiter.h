@@ -1,0 +1,117 @@
+
+/*
+ * What a request says to the engine, and hears from it.
+ *
+ * A request that wants something from the engine is a waiter.  What it has to
+ * say is kept in it, not in a queue of messages: a message that does not fit
+ * into the socket, or that was sent to an engine that died, is made again from
+ * the waiter's fields.  What comes back is stored in the waiter, and its event
+ * is posted; no handler of a request runs in here.
+ *
+ * Everything runs in a worker (or in the single process) and never blocks.
+ */
+
+#ifndef _NGX_HTTP_CONFLUENCE_WAITER_H_INCLUDED_
+#define _NGX_HTTP_CONFLUENCE_WAITER_H_INCLUDED_
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_event.h>
+#include <engine/proto.h>
+#include <engine/magnet.h>
+
+
+/* what a waiter has still to say */
+#define NGX_HTTP_CONFLUENCE_SAY_HOLD  0x01
+#define NGX_HTTP_CONFLUENCE_SAY_READ  0x02
+#define NGX_HTTP_CONFLUENCE_SAY_CALL  0x04
+
+
+typedef struct {
+    ngx_rbtree_node_t     node;         /* key: tag */
+    ngx_queue_t           queue;        /* while say is not 0 */
+
+    /* set by the request before the waiter is used */
+    ngx_event_t          *event;        /* posted when something came */
+    ngx_pool_t           *pool;         /* for the text or body that came */
+    magnet_hash_t        *hash;         /* NULL: no torrent */
+    ngx_str_t             magnet;       /* "" if none */
+
+    uint64_t              begin;        /* of READ, piece space */
+    uint64_t              end;
+
+    ngx_uint_t            kind;         /* of CALL */
+    ngx_uint_t            flags;
+    ngx_fd_t              fd;           /* passed with CALL, or invalid */
+    off_t                 fd_size;
+
+    /* what came */
+    ngx_uint_t            status;       /* of FAIL and REPLY */
+    ngx_str_t             body;
+    ngx_fd_t              reply_fd;     /* the request's to close, or invalid */
+    off_t                 reply_size;
+    u_char                ih[20];       /* of READY */
+
+    unsigned              say:3;
+    unsigned              active:1;     /* has a tag */
+    unsigned              hold:1;       /* wants HOLD after a reconnect */
+    unsigned              read:1;
+    unsigned              call:1;
+    unsigned              said:1;       /* the engine may know the tag */
+    unsigned              seen:1;       /* an engine was there meanwhile */
+    unsigned              ready:1;
+    unsigned              failed:1;
+    unsigned              replied:1;
+} ngx_http_confluence_waiter_t;
+
+
+/* Prepares this process. */
+void ngx_http_confluence_waiters_init(void);
+
+/*
+ * Asks the engine to load the waiter's torrent and to hold it.  READY sets
+ * ready and ih, FAIL sets failed, status and body.
+ */
+void ngx_http_confluence_waiter_hold(ngx_http_confluence_waiter_t *w);
+
+/* Tells which bytes are read next, [begin, end) of the piece space. */
+void ngx_http_confluence_waiter_read(ngx_http_confluence_waiter_t *w,
+    uint64_t begin, uint64_t end);
+
+/*
+ * Asks a question: kind and flags as in proto.h.  REPLY sets replied, status
+ * and either body or reply_fd and reply_size.
+ */
+void ngx_http_confluence_waiter_call(ngx_http_confluence_waiter_t *w);
+
+/*
+ * The waiter is gone: nothing is stored or posted any more, its memory may be
+ * freed.  Safe to call twice, and for one that was never used.
+ */
+void ngx_http_confluence_waiter_release(ngx_http_confluence_waiter_t *w);
+
+
+/* For the link. */
+
+/* A connection is up: all waiters say again what they want. */
+void ngx_http_confluence_waiters_resume(ngx_connection_t *c);
+
+/* The connection is gone, and with it all that was not said. */
+void ngx_http_confluence_waiters_lost(void);
+
+/*
+ * Says what there is to say until the socket is full.  Returns NGX_OK, also
+ * then, or NGX_ERROR if the connection is broken.
+ */
+ngx_int_t ngx_http_confluence_waiters_flush(ngx_connection_t *c);
+
+/*
+ * READY, FAIL, REPLY or WAKE came, with body_len bytes of body.  A descriptor
+ * that the waiter takes is replaced by an invalid one.
+ */
+void ngx_http_confluence_waiters_answer(proto_msg_t *msg, u_char *body,
+    ngx_fd_t *fd);
+
+
+#endif /* _NGX_HTTP_CONFLUENCE_WAITER_H_INCLUDED_ */
