@@ -7,11 +7,15 @@
 #include <string.h>
 #include <time.h>
 
+#include "json.h"
 #include "load.h"
 #include "metainfo.h"
 #include "reply.h"
 #include "status.h"
 #include "torrent.h"
+
+
+#define CALL_COMMENT  "dynamic metainfo from client"
 
 
 static void call_post(request_t *request, const proto_msg_t *msg,
@@ -118,6 +122,7 @@ call_info(request_t *request)
 static void
 call_metainfo(request_t *request)
 {
+    char       *text;
     void       *buf;
     size_t      len;
     time_t      date;
@@ -127,12 +132,23 @@ call_metainfo(request_t *request)
     date = torrent->info.creation_date ? torrent->info.creation_date
                                        : time(NULL);
 
-    if (shim_metainfo(torrent->engine->shim, torrent->id,
-                      "dynamic metainfo from client", ENGINE_NAME, date, &buf,
-                      &len)
+    if (request->flags & PROTO_JSON) {
+
+        if (json_metainfo(torrent, CALL_COMMENT, date, &text, &len) != 0) {
+            reply_fail(request, 500, "metainfo is not at hand\n");
+            return;
+        }
+
+        reply_body(request, 200, PROTO_JSON, text, len);
+        free(text);
+        return;
+    }
+
+    if (shim_metainfo(torrent->engine->shim, torrent->id, CALL_COMMENT,
+                      ENGINE_NAME, date, &buf, &len)
         != SHIM_OK)
     {
-        reply_fail(request, 500, "metainfo is not complete\n");
+        reply_fail(request, 500, "metainfo is not at hand\n");
         return;
     }
 

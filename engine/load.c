@@ -12,6 +12,7 @@
 
 
 #define LOAD_URL       4096
+#define LOAD_ERROR     256
 #define LOAD_TRACKERS  64
 
 
@@ -22,6 +23,7 @@ static int load_is_named(engine_t *engine, shim_id_t id, const uint8_t *ih);
 static void load_trackers(torrent_t *torrent);
 static torrent_t *load_replace(engine_t *engine, shim_id_t id, const shim_add_t
     *add, char *err, size_t err_size);
+static void load_error(char *err, size_t err_size, const char *what);
 static void load_merge(torrent_t *torrent, const shim_add_t *add);
 
 
@@ -259,8 +261,8 @@ load_post(request_t *request, const void *metainfo, size_t len,
 
     case SHIM_NOT_READY:
         if (hold == NULL) {
-            snprintf(err, err_size, "metainfo has no info dictionary, and "
-                     "nothing else names a torrent");
+            snprintf(err, err_size, "error putting metainfo: no info "
+                     "dictionary, and nothing else names a torrent");
             return 400;
         }
 
@@ -277,7 +279,12 @@ load_post(request_t *request, const void *metainfo, size_t len,
         load_merge(torrent, &add);
         break;
 
+    case SHIM_MALFORMED:
+        load_error(err, err_size, "error decoding body: ");
+        return 400;
+
     case SHIM_INVALID:
+        load_error(err, err_size, "error putting metainfo: ");
         return 400;
 
     default:
@@ -287,6 +294,19 @@ load_post(request_t *request, const void *metainfo, size_t len,
     torrent_enter(torrent, request);
 
     return 200;
+}
+
+
+/*
+ * Puts in front of a text what it is about.
+ */
+static void
+load_error(char *err, size_t err_size, const char *what)
+{
+    char  text[LOAD_ERROR];
+
+    snprintf(text, sizeof(text), "%s", err);
+    snprintf(err, err_size, "%s%s", what, text);
 }
 
 

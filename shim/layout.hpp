@@ -27,6 +27,12 @@ struct invalid_data : std::runtime_error
     using std::runtime_error::runtime_error;
 };
 
+/* It is not bencoded at all. */
+struct malformed_data : invalid_data
+{
+    using invalid_data::invalid_data;
+};
+
 /* A .torrent without info dictionary: good for its trackers only. */
 struct no_info : invalid_data
 {

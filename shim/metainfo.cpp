@@ -90,10 +90,10 @@ lt::bdecode_node parse(void const* const metainfo, std::size_t const len)
         = lt::bdecode(buf, ec, nullptr, max_depth, max_tokens);
 
     if (ec)
-        throw invalid_data("metainfo: " + ec.message());
+        throw malformed_data(ec.message());
 
     if (root.type() != lt::bdecode_node::dict_t)
-        throw invalid_data("metainfo is not a dictionary");
+        throw malformed_data("not a dictionary");
 
     return root;
 }

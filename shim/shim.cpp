@@ -223,6 +223,11 @@ shim_rc_t report_current_exception(char* const err,
     {
         throw;
     }
+    catch (malformed_data const& e)
+    {
+        rc = SHIM_MALFORMED;
+        text = e.what();
+    }
     catch (no_info const& e)
     {
         rc = SHIM_NOT_READY;

@@ -44,6 +44,7 @@ typedef int32_t shim_rc_t;
 #define SHIM_NOT_READY  -3      /* metadata not known yet */
 #define SHIM_INVALID    -4      /* the caller's data is bad: see the text */
 #define SHIM_EXISTS     -5      /* the torrent is there already, id returned */
+#define SHIM_MALFORMED  -6      /* what is given as bencoded is not */
 
 typedef struct shim_s shim_t;
 typedef uint64_t shim_id_t;     /* 0 is no torrent */
@@ -156,8 +157,9 @@ typedef struct
  * SHIM_EVENT_METADATA.
  *
  * Returns SHIM_OK; SHIM_EXISTS and the id it has (nothing was changed);
- * SHIM_INVALID and a text (metainfo malformed, absurd, or of another
- * infohash); SHIM_NOT_READY: a bencoded dictionary without info; SHIM_ERROR.
+ * SHIM_MALFORMED and a text: not a bencoded dictionary; SHIM_INVALID and a
+ * text: absurd, or of another infohash; SHIM_NOT_READY: a dictionary without
+ * info; SHIM_ERROR.
  */
 shim_rc_t shim_add(shim_t* s,
     shim_add_t const* a,
@@ -167,8 +169,8 @@ shim_rc_t shim_add(shim_t* s,
 
 /*
  * Merges the trackers (tier by tier), web seeds and DHT nodes of a .torrent
- * into a torrent; its info, if any, is not looked at.  SHIM_INVALID and a text
- * if it is not a bencoded dictionary.
+ * into a torrent; its info, if any, is not looked at.  SHIM_MALFORMED and a
+ * text if it is not a bencoded dictionary.
  */
 shim_rc_t shim_merge(shim_t* s,
     shim_id_t id,
@@ -258,6 +260,12 @@ shim_rc_t shim_metainfo(shim_t* s,
     void** buf,
     size_t* len);
 void shim_free(void* buf);
+
+/*
+ * The URLs of the web seeds, one after another, each terminated; *list is
+ * freed by shim_free(), *n is how many there are.
+ */
+shim_rc_t shim_web_seeds(shim_t* s, shim_id_t id, char** list, uint32_t* n);
 
 
 /*

@@ -6,6 +6,8 @@
 #include <cassert>
 #include <cstdlib>
 #include <cstring>
+#include <set>
+#include <string>
 
 #include <libtorrent/announce_entry.hpp>
 #include <libtorrent/peer_info.hpp>
@@ -218,6 +220,37 @@ catch (...)
 extern "C" void shim_free(void* buf)
 {
     std::free(buf);
+}
+
+extern "C" shim_rc_t shim_web_seeds(shim_t* s,
+    shim_id_t id,
+    char** list,
+    uint32_t* n)
+try
+{
+    shim_slot const* const slot = s->find(id);
+    std::string out;
+
+    if (slot == nullptr)
+        return SHIM_GONE;
+
+    std::set<std::string> const seeds = slot->handle.url_seeds();
+
+    for (std::string const& url : seeds)
+        out.append(url.c_str(), url.size() + 1);
+
+    *list = static_cast<char*>(std::malloc(out.size() + 1));
+
+    if (*list == nullptr)
+        return SHIM_ERROR;
+
+    std::memcpy(*list, out.c_str(), out.size() + 1);
+    *n = std::uint32_t(seeds.size());
+    return SHIM_OK;
+}
+catch (...)
+{
+    return SHIM_ERROR;
 }
 
 extern "C" shim_rc_t shim_torrent_status(shim_t* s,
