@@ -5,6 +5,8 @@
 use warnings;
 use strict;
 
+use Fcntl qw/ :mode /;
+use File::Find;
 use FindBin;
 use IO::Socket::UNIX;
 use POSIX qw//;
@@ -18,18 +20,46 @@ use Test::Confluence;
 select STDERR; $| = 1;
 select STDOUT; $| = 1;
 
-use Fcntl qw/ :mode /;
-use File::Find;
-
 my $t = Test::Nginx->new()->has(qw/http/);
 my $c = Test::Confluence->new($t)->has('libtorrent');
 
+my $conf = sub {
+	my (%o) = @_;
+
+	$t->write_file_expand('nginx.conf', <<'EOF' =~ s/%%CONFLUENCE%%/$c->conf(%o)/er);
+
+%%TEST_GLOBALS%%
+
+daemon off;
+
+events {
+}
+
+http {
+    %%TEST_GLOBALS_HTTP%%
+
+%%CONFLUENCE%%
+
+    server {
+        listen       127.0.0.1:8080;
+        server_name  localhost;
+
+        location / {
+            confluence;
+        }
+    }
+}
+
+EOF
+};
+
+my $dir = $t->testdir();
 my $mb = 1024 * 1024;
 my $big = $c->torrent('big.bin', size => 40 * $mb, piece => 256 * 1024);
 my ($f1, $f2) = $c->fixtures();
 my $seed = $c->seed_libtorrent([ $big, $f1, $f2 ]);
 
-conf(cache_path => $t->testdir() . '/cache max_size=16m');
+$conf->(cache_path => "$dir/cache max_size=16m");
 
 $t->run()->plan(16);
 
@@ -80,9 +110,9 @@ ok($c->fetch($c->url($f2, peers => [ $seed ]))->{body} eq $f2->{whole},
 
 $t->stop();
 $seed->stop();
-ok(!-S $t->testdir() . '/cache/engine.sock'
+ok(!-S "$dir/cache/engine.sock"
 	|| !IO::Socket::UNIX->new(Type => Socket::SOCK_SEQPACKET(),
-		Peer => $t->testdir() . '/cache/engine.sock'),
+		Peer => "$dir/cache/engine.sock"),
 	'nobody listens after a stop');
 
 $t->run();
@@ -100,7 +130,7 @@ Test::Confluence::wait_for(sub {
 	waitpid($group, POSIX::WNOHANG());
 	!kill(0, $group)
 }, 5, 'killed');
-unlink $t->testdir() . '/nginx.pid';
+unlink "$dir/nginx.pid";
 
 $t->run();
 ok($c->fetch($c->url($f2))->{body} eq $f2->{whole}, 'after kill -9');
@@ -108,7 +138,7 @@ ok($c->fetch($c->url($f2))->{body} eq $f2->{whole}, 'after kill -9');
 # no limit
 
 $t->stop();
-conf(cache_path => $t->testdir() . '/cache max_size=off');
+$conf->(cache_path => "$dir/cache max_size=off");
 $t->run();
 
 $seed = $c->seed_libtorrent($big);
@@ -124,7 +154,7 @@ sub used {
 	find({ no_chdir => 1, wanted => sub {
 		my @st = lstat($_);
 		$sum += $st[12] * 512 if @st && S_ISREG($st[2]) && m{/\d+\.\d+$};
-	} }, grep { -d } $t->testdir() . '/cache/pieces');
+	} }, grep { -d } "$dir/cache/pieces");
 
 	return $sum;
 }
@@ -134,35 +164,4 @@ sub children {
 
 	return split ' ', Test::Confluence::slurp(
 		"/proc/$pid/task/$pid/children");
-}
-
-sub conf {
-	my (%o) = @_;
-
-
-	$t->write_file_expand('nginx.conf', <<'EOF' =~ s/%%CONFLUENCE%%/$c->conf(%o)/er);
-
-%%TEST_GLOBALS%%
-
-daemon off;
-
-events {
-}
-
-http {
-    %%TEST_GLOBALS_HTTP%%
-
-%%CONFLUENCE%%
-
-    server {
-        listen       127.0.0.1:8080;
-        server_name  localhost;
-
-        location / {
-            confluence;
-        }
-    }
-}
-
-EOF
 }

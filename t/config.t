@@ -20,7 +20,35 @@ select STDOUT; $| = 1;
 my $binary = $ENV{TEST_NGINX_BINARY} || '/usr/sbin/nginx';
 
 my $t = Test::Nginx->new()->has(qw/http/);
-my $path = 'confluence_cache_path ' . $t->testdir() . '/cache';
+my $dir = $t->testdir();
+my $path = "confluence_cache_path $dir/cache";
+
+my $check = sub {
+	my ($conf, $location) = @_;
+
+	$t->write_file_expand('nginx.conf', <<EOF);
+%%TEST_GLOBALS%%
+
+events {
+}
+
+http {
+    %%TEST_GLOBALS_HTTP%%
+
+$conf
+
+    server {
+        listen       127.0.0.1:8080;
+
+        location / {
+$location
+        }
+    }
+}
+EOF
+
+	return scalar `$binary -t -p $dir/ -c nginx.conf -e stderr 2>&1`;
+};
 
 my @good = (
 	"$path;",
@@ -50,7 +78,7 @@ my @bad = (
 	[ "$path max_size=-1;", 'max_size' ],
 	[ "$path nonsense;", 'nonsense' ],
 	[ "$path; $path;", 'duplicate' ],
-	[ 'confluence_cache_path ' . $t->testdir() . '/' . ('x' x 100) . ';',
+	[ "confluence_cache_path $dir/" . ('x' x 100) . ';',
 		'long' ],
 	[ "$path; confluence_listen x;", 'confluence_listen|port|address|host' ],
 	[ "$path; confluence_listen 65536;", 'port' ],
@@ -87,53 +115,24 @@ my @good_location = (
 $t->plan(@good + 2 * @bad + 2 * @bad_location + @good_location + 1);
 
 for my $conf (@good) {
-	like(check($conf, 'confluence;'), qr/test is successful/, name($conf));
+	like($check->($conf, 'confluence;'), qr/test is successful/, name($conf));
 }
 
 for my $conf (@good_location) {
-	like(check("$path;", $conf), qr/test is successful/, $conf);
+	like($check->("$path;", $conf), qr/test is successful/, $conf);
 }
 
 for (@bad) {
 	my ($conf, $word) = @$_;
-	refused(check($conf, ''), $word, name($conf));
+	refused($check->($conf, ''), $word, name($conf));
 }
 
 for (@bad_location) {
 	my ($conf, $location, $word) = @$_;
-	refused(check($conf, $location), $word, name("$conf $location"));
+	refused($check->($conf, $location), $word, name("$conf $location"));
 }
 
-ok(!-S $t->testdir() . '/cache/engine.sock', 'a check starts nothing');
-
-sub check {
-	my ($conf, $location) = @_;
-
-	$t->write_file_expand('nginx.conf', <<EOF);
-%%TEST_GLOBALS%%
-
-events {
-}
-
-http {
-    %%TEST_GLOBALS_HTTP%%
-
-$conf
-
-    server {
-        listen       127.0.0.1:8080;
-
-        location / {
-$location
-        }
-    }
-}
-EOF
-
-	my $dir = $t->testdir();
-
-	return scalar `$binary -t -p $dir/ -c nginx.conf -e stderr 2>&1`;
-}
+ok(!-S "$dir/cache/engine.sock", 'a check starts nothing');
 
 sub refused {
 	my ($output, $word, $name) = @_;

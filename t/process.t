@@ -47,6 +47,7 @@ http {
 
 EOF
 
+my $dir = $t->testdir();
 my $piece = 65536;
 my @torrents = map {
 	$c->torrent("t$_.bin", size => 40 * $piece, piece => $piece, seed => $_)
@@ -218,8 +219,6 @@ sub process {
 
 sub ours {
 	my ($pid) = @_;
-
-	my $dir = $t->testdir();
 
 	return scalar grep { (readlink($_) || '') eq "$dir/error.log" }
 		glob("/proc/$pid/fd/*");

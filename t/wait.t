@@ -67,6 +67,7 @@ http {
 
 EOF
 
+my $dir = $t->testdir();
 my $nobody = '1' x 40;
 
 my $torrent = $c->torrent('a.bin', size => 1000000, piece => 65536);
@@ -207,7 +208,7 @@ sub silent {
 sub read_body {
 	my ($s, $text, $length) = @_;
 
-	while (length(http_content($text)) < $length
+	while (length(http_content($text) || '') < $length
 		&& IO::Select->new($s)->can_read(8))
 	{
 		sysread($s, $text, 65536, length $text) or last;
@@ -221,7 +222,7 @@ sub logged {
 
 	return eval {
 		Test::Confluence::wait_for(sub {
-			$t->read_file('wait.log') =~ $re
+			Test::Confluence::slurp("$dir/wait.log") =~ $re
 		}, 3, 'a log line');
 	};
 }
