@@ -169,8 +169,18 @@ bool peer::on_extension_handshake(lt::bdecode_node const& h)
 
 void peer::sent_have_none()
 {
+    /* announced by tick(), when we know what the peer has */
     m_ready = true;
-    announce_some();
+}
+
+/*
+ * A seed wants nothing of us.  It must not be told what we have either: were
+ * that everything, it would take us for a seed too and disconnect.
+ */
+bool peer::listens() const
+{
+    return m_ready && !m_gone && !m_pc.is_seed() && !m_pc.upload_only()
+        && m_pc.type() == lt::connection_type::bittorrent;
 }
 
 void peer::tick()
@@ -195,11 +205,8 @@ void peer::announce_some()
     std::shared_ptr<layout const> const info = m_torrent->info();
     std::vector<char> msg;
 
-    if (!m_ready || m_gone || !store || !info
-        || m_pc.type() != lt::connection_type::bittorrent)
-    {
+    if (!listens() || !store || !info)
         return;
-    }
 
     std::uint32_t const end = std::min(info->piece_n,
         m_announced + announce_step);
@@ -218,7 +225,7 @@ void peer::announce(std::uint32_t const piece)
 {
     std::vector<char> msg;
 
-    if (piece >= m_announced || m_gone)
+    if (piece >= m_announced || !listens())
         return;
 
     put_have(msg, piece);
@@ -230,7 +237,7 @@ void peer::withdraw(std::uint32_t const first, std::uint32_t const n)
     std::vector<char> msg;
     std::uint32_t const end = std::min(first + n, m_announced);
 
-    if (m_gone || m_dont_have == 0)
+    if (m_dont_have == 0 || !listens())
         return;
 
     for (std::uint32_t piece = first; piece < end; ++piece)

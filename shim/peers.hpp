@@ -79,6 +79,7 @@ public:
 
 private:
     bool valid(lt::peer_request const& r) const;
+    bool listens() const;
     bool send_block(lt::peer_request const& r, storage const& store);
     void send(std::vector<char> const& msg);
     void reject(lt::peer_request const& r);

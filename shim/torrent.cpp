@@ -495,6 +495,9 @@ void torrent::release_anchor()
 
             if (!batch.empty())
                 self->handle.prioritize_pieces(batch);
+
+            self->order_wanted();
+            self->hint_peers();
         });
 }
 
