@@ -17,6 +17,9 @@
 #include "scan.h"
 
 
+#define CACHE_FULL_TIME  60         /* seconds */
+
+
 static void cache_add(cache_t *cache, store_t *store);
 static void cache_retire(cache_t *cache, store_t *store);
 static int cache_find_victim(cache_t *cache, cache_victim_t *victim);
@@ -71,6 +74,8 @@ cache_open(cache_t *cache)
     }
 
     closedir(dir);
+
+    cache->limit = cache->max_size;
 
     while (cache->max_size >= 0
            && cache->used > (uint64_t) cache->max_size
@@ -222,6 +227,7 @@ cache_retire(cache_t *cache, store_t *store)
 int
 cache_reserve(cache_t *cache, store_t *store, uint32_t piece, int force)
 {
+    time_t    now;
     uint64_t  n;
 
     if (__atomic_load_n(&store->map.states[piece], __ATOMIC_RELAXED)
@@ -230,21 +236,28 @@ cache_reserve(cache_t *cache, store_t *store, uint32_t piece, int force)
         return 0;
     }
 
-    if (cache->max_size >= 0) {
+    now = time(NULL);
+
+    if (cache->full != 0 && now - cache->full > CACHE_FULL_TIME) {
+        cache->full = 0;
+        cache->limit = cache->max_size;
+    }
+
+    if (cache->limit >= 0) {
         n = store_piece_charge(store, piece);
 
-        while (cache->used + n > (uint64_t) cache->max_size) {
+        while (cache->used + n > (uint64_t) cache->limit) {
             if (cache_evict(cache) == 0) {
                 break;
             }
         }
 
-        if (cache->used + n > (uint64_t) cache->max_size && !force) {
+        if (cache->used + n > (uint64_t) cache->limit && !force) {
             return ENOSPC;
         }
     }
 
-    cache->used += store_charge(store, piece, time(NULL));
+    cache->used += store_charge(store, piece, now);
 
     return 0;
 }
@@ -279,6 +292,22 @@ cache_evict(cache_t *cache)
 
     if (v.store->charged_n == 0 && !v.store->loaded) {
         cache_retire(cache, v.store);
+    }
+
+    return n;
+}
+
+
+uint64_t
+cache_disk_full(cache_t *cache)
+{
+    uint64_t  n;
+
+    n = cache_evict(cache);
+
+    if (n != 0) {
+        cache->full = time(NULL);
+        cache->limit = cache->used;
     }
 
     return n;

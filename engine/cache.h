@@ -19,6 +19,8 @@
 #define _ENGINE_CACHE_H_INCLUDED_
 
 
+#include <time.h>
+
 #include "store.h"
 
 
@@ -34,6 +36,8 @@ typedef struct {
     const char      *path;
     int              dir;
     int64_t          max_size;  /* bytes, negative: no limit */
+    int64_t          limit;     /* the same, or less while the disk is full */
+    time_t           full;      /* when the disk was seen to be full, or 0 */
     uint64_t         used;      /* bytes charged */
 
     store_t         *stores;    /* hash by ih */
@@ -92,6 +96,12 @@ void cache_unreserve(cache_t *cache, store_t *store, uint32_t piece);
 
 /* Evicts the best victim.  Returns the bytes freed, 0 if there is none. */
 uint64_t cache_evict(cache_t *cache);
+
+/*
+ * The disk is full below the limit: evicts, and keeps to what fits for a
+ * minute.  Returns the bytes freed, 0 if nothing can be evicted.
+ */
+uint64_t cache_disk_full(cache_t *cache);
 
 
 #endif /* _ENGINE_CACHE_H_INCLUDED_ */

@@ -399,7 +399,7 @@ torrent_storage_error(torrent_t *torrent, int error)
     freed = 0;
 
     if (error == ENOSPC || error == EDQUOT) {
-        freed = cache_evict(&engine->cache);
+        freed = cache_disk_full(&engine->cache);
     }
 
     if (freed != 0) {
