@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include <libtorrent/entry.hpp>
 #include <libtorrent/peer_info.hpp>
 
 namespace shim
@@ -144,6 +145,16 @@ void peer::on_disconnect(lt::error_code const&)
 {
     m_gone = true;
     m_requests.clear();
+}
+
+/*
+ * libtorrent calls a torrent that wants nothing "upload only" (BEP 21), and
+ * whoever meets such a one that has nothing either, disconnects.  We have
+ * something and may want more at any moment.
+ */
+void peer::add_handshake(lt::entry& h)
+{
+    h.dict().erase("upload_only");
 }
 
 bool peer::on_handshake(lt::span<char const> const reserved)

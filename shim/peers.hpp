@@ -65,6 +65,7 @@ public:
 
     lt::string_view type() const override { return "confluence"; }
     void on_disconnect(lt::error_code const& ec) override;
+    void add_handshake(lt::entry& h) override;
     void on_connected() override;
     bool on_handshake(lt::span<char const> reserved) override;
     bool on_extension_handshake(lt::bdecode_node const& h) override;

@@ -116,7 +116,7 @@ private:
     mutable std::mutex m_mutex;
     std::unordered_map<std::uint32_t, entry> m_wanted;
     std::vector<std::uint32_t> m_dirty;
-    clock::time_point m_last_wanted;
+    clock::time_point m_last_wanted = clock::now();
     std::uint32_t m_round = 0;
     bool m_restart = false;
     bool m_posted = false;
