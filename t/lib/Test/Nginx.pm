@@ -114,7 +114,7 @@ sub finish {
 sub check_log {
 	my ($self, $log) = @_;
 
-	my @alerts = $log =~ /^.*\[alert\].*$/mg;
+	my @alerts = ($log =~ /^.*\[alert\].*$/mg, @{ $self->{late} || [] });
 
 	my @errors = $log =~ /^.*(?:Sanitizer|runtime error:).*$/mg;
 	my $builder = Test::More->builder();
@@ -442,7 +442,8 @@ sub stop {
 
 	kill 'QUIT', $pid;
 
-	if (!$self->wait_exit($pid, 90)) {
+	if (!$self->wait_exit($pid, 30)) {
+		push @{ $self->{late} }, 'nginx did not stop in time';
 		kill 'TERM', $pid;
 		$self->wait_exit($pid, 5);
 	}
