@@ -29,12 +29,14 @@ struct context
     explicit context(shim_config_t const& config)
         : storage_calls(config.storage)
         , seed(config.seed != 0)
+        , utp_after_tcp(config.utp != 0 && config.tcp != 0)
         , pool(hash_threads)
     {
     }
 
     shim_storage_t const storage_calls;
     bool const seed;
+    bool const utp_after_tcp;
     event_queue events;
     hash_pool pool;
 

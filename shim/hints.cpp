@@ -87,6 +87,13 @@ void peer::hint(std::vector<lt::piece_index_t> const& order, int const share)
     quick_ack();
 }
 
+bool peer::over_tcp() const
+{
+    std::shared_ptr<lt::peer_connection> const pc = m_pc.native_handle();
+
+    return pc && boost::get<lt::tcp::socket>(&pc->get_socket()) != nullptr;
+}
+
 /* What we say is short too, and must not wait for an acknowledgement. */
 void peer::no_delay()
 {
@@ -152,6 +159,11 @@ void peer::trust()
 #else
 
 void peer::note_rate() {}
+
+bool peer::over_tcp() const
+{
+    return true;
+}
 
 void peer::hint(std::vector<lt::piece_index_t> const&, int) {}
 

@@ -4,6 +4,7 @@
 
 #include <libtorrent/entry.hpp>
 #include <libtorrent/peer_info.hpp>
+#include <libtorrent/settings_pack.hpp>
 
 namespace shim
 {
@@ -120,10 +121,49 @@ public:
 
         for (auto const& t : all)
             t->tick();
+
+        if (m_ctx->utp_after_tcp)
+            dial_again(all);
     }
 
+    void added(lt::session_handle const& s) override { m_session = s; }
+
 private:
+    /*
+     * A setting of the session decides how peers are dialled.  libtorrent
+     * dials later in this very tick; what is posted runs after it.
+     */
+    void dial_again(std::vector<std::shared_ptr<torrent>> const& all)
+    {
+        bool any = false;
+
+        for (auto const& t : all)
+        {
+            any = any || t->has_unreached();
+            t->name_unreached();
+        }
+
+        if (!any)
+            return;
+
+        set_outgoing_utp(m_session, true);
+        boost::asio::post(*m_ctx->ioc,
+            [s = m_session] { set_outgoing_utp(s, false); });
+    }
+
+    static void set_outgoing_utp(lt::session_handle s, bool const on)
+    {
+        lt::settings_pack p;
+
+        if (!s.is_valid())
+            return;
+
+        p.set_bool(lt::settings_pack::enable_outgoing_utp, on);
+        s.apply_settings(p);
+    }
+
     std::shared_ptr<context> m_ctx;
+    lt::session_handle m_session;
 };
 
 } // namespace
@@ -137,12 +177,17 @@ peer::peer(lt::peer_connection_handle const& pc, std::shared_ptr<torrent> t)
     : m_pc(pc)
     , m_torrent(std::move(t))
 {
+    if (m_pc.is_outgoing() && !over_tcp())
+        m_torrent->dialled_by_utp(m_pc.remote());
 }
 
 peer::~peer() = default;
 
 void peer::on_disconnect(lt::error_code const&)
 {
+    if (!m_greeted && !m_gone && m_pc.is_outgoing() && over_tcp())
+        m_torrent->unreached(m_pc.remote());
+
     m_gone = true;
     m_requests.clear();
 }
@@ -159,6 +204,7 @@ void peer::add_handshake(lt::entry& h)
 
 bool peer::on_handshake(lt::span<char const> const reserved)
 {
+    m_greeted = true;
     m_fast = reserved.size() >= 8 && (reserved[7] & 0x04) != 0;
     no_delay();
     return true;

@@ -86,6 +86,7 @@ private:
     void reject(lt::peer_request const& r);
     void reject_all();
     void note_rate();
+    bool over_tcp() const;
     void no_delay();
 
     lt::peer_connection_handle m_pc;
@@ -94,7 +95,8 @@ private:
 
     /* pieces below were told if we have them; above not yet */
     std::uint32_t m_announced = 0;
-    bool m_ready = false;           /* the handshake is over */
+    bool m_greeted = false;         /* its handshake came */
+    bool m_ready = false;           /* HAVE may be sent */
     bool m_gone = false;
     bool m_fast = false;            /* BEP 6 */
     bool m_waits = false;           /* in the uploader's list */

@@ -77,8 +77,8 @@ void set_transport(settings_pack& p, shim_config_t const& c)
     /*
      * TCP first: libtorrent tries uTP and, if nobody answers, TCP after a
      * time-out of seconds, and uTP yields to other traffic where a reader
-     * waits.  uTP is dialled if TCP is off, and by dial_again() for a peer
-     * that TCP does not reach.
+     * waits.  uTP is dialled if TCP is off, and for peers that TCP did not
+     * reach: torrent::unreached().
      */
     p.set_bool(settings_pack::enable_outgoing_utp,
         c.utp != 0 && c.tcp == 0);

@@ -2,6 +2,8 @@
 
 #include <boost/asio/error.hpp>
 
+#include <libtorrent/peer_info.hpp>
+
 #include "peers.hpp"
 
 namespace shim
@@ -15,6 +17,10 @@ using std::chrono::seconds;
 /* How long uploads go on after the last want, and the anchor is kept. */
 constexpr seconds upload_linger(10);
 constexpr seconds anchor_linger(60);
+
+/* Attempts are a second apart. */
+constexpr int utp_attempts = 8;
+constexpr std::size_t max_utp_tries = 200;
 
 lt::piece_index_t index(std::uint32_t const piece)
 {
@@ -529,6 +535,35 @@ void torrent::dial(lt::tcp::endpoint const& ep)
     /* no flags: plaintext first, most peers take it */
     handle.connect_peer(ep, {}, {});
     kick();
+}
+
+void torrent::unreached(lt::tcp::endpoint const& ep)
+{
+    if (ctx->utp_after_tcp && !m_closed && m_utp_tried.size() < max_utp_tries
+        && m_utp_tried.insert(ep).second)
+    {
+        m_unreached[ep] = utp_attempts;
+    }
+}
+
+void torrent::dialled_by_utp(lt::tcp::endpoint const& ep)
+{
+    m_unreached.erase(ep);
+}
+
+void torrent::name_unreached()
+{
+    for (auto it = m_unreached.begin(); it != m_unreached.end();)
+    {
+        /* as though a tracker had named it again: that clears a failure */
+        if (!m_closed && handle.is_valid())
+            handle.connect_peer(it->first, lt::peer_info::tracker, {});
+
+        if (--it->second == 0)
+            it = m_unreached.erase(it);
+        else
+            ++it;
+    }
 }
 
 void torrent::announce_have(std::uint32_t const piece)

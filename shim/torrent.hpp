@@ -24,6 +24,7 @@
 
 #include <atomic>
 #include <functional>
+#include <map>
 #include <memory>
 #include <set>
 #include <unordered_map>
@@ -120,6 +121,16 @@ public:
     void dial(lt::tcp::endpoint const& ep);
     void kick();
 
+    /*
+     * Peers that TCP did not reach are tried by uTP: NATs let in what they do
+     * not let in by TCP.  That lasts until a connection by uTP was begun,
+     * since libtorrent dials a peer again after a pause of its own choice.
+     */
+    void unreached(lt::tcp::endpoint const& ep);
+    void dialled_by_utp(lt::tcp::endpoint const& ep);
+    void name_unreached();
+    bool has_unreached() const { return !m_unreached.empty(); }
+
     void announce_have(std::uint32_t piece);
     void announce_all();
     void forget(std::uint32_t first, std::uint32_t n);
@@ -158,6 +169,8 @@ private:
     std::uint32_t m_piece_n = 0;
     std::shared_ptr<lt::torrent_info const> m_files;
     bool m_checked = false;
+    std::map<lt::tcp::endpoint, int> m_unreached;   /* attempts left */
+    std::set<lt::tcp::endpoint> m_utp_tried;
 
     std::vector<write_handler> m_anchor_writes;
     hash_handler m_anchor_hash;
