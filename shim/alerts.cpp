@@ -69,8 +69,8 @@ void torrent_event(shim_s& s,
 
 void metadata_received(shim_s& s, shim_slot& slot)
 {
-    std::shared_ptr<lt::torrent_info const> const ti
-        = slot.handle.torrent_file();
+    std::shared_ptr<lt::torrent_info const> const ti =
+        slot.handle.torrent_file();
 
     if (slot.info || !ti)
         return;
@@ -134,11 +134,8 @@ void torrent_alert(shim_s& s, shim_slot& slot, lt::alert const& a)
     }
     else if (auto const* t = lt::alert_cast<lt::torrent_error_alert>(&a))
     {
-        torrent_event(s,
-            SHIM_EVENT_TORRENT_ERROR,
-            id,
-            SHIM_LOG_ERR,
-            t->error.message());
+        torrent_event(
+            s, SHIM_EVENT_TORRENT_ERROR, id, SHIM_LOG_ERR, t->error.message());
     }
 }
 

@@ -11,6 +11,7 @@
 
 #include "peers.hpp"
 #include "torrent.hpp"
+#include "verify.hpp"
 
 namespace shim
 {
@@ -21,17 +22,10 @@ namespace
 /* How long until unknown v2 hashes are looked for again. */
 constexpr std::chrono::milliseconds layer_interval(50);
 
-lt::piece_index_t index(std::uint32_t const piece)
-{
-    return lt::piece_index_t(static_cast<int>(piece));
-}
-
 std::uint32_t number(lt::piece_index_t const piece)
 {
     return std::uint32_t(static_cast<int>(piece));
 }
-
-class disk_io;
 
 /* libtorrent makes the storage first and calls the plugins later. */
 struct slot
@@ -40,53 +34,9 @@ struct slot
     std::shared_ptr<torrent> t;
 };
 
-/* A whole piece on its way to its verdict. */
-struct piece_job
-{
-    std::shared_ptr<torrent> t;
-    std::shared_ptr<storage> store;
-    std::shared_ptr<layout const> info;
-    disk_io* disk = nullptr;
-    std::uint32_t piece = 0;
-    held_piece held;
-    hash_handler handler;
-    lt::span<lt::sha256_hash> blocks;   /* the handler's */
-};
-
-void answer_aborted(piece_job& job, bool const unwant)
-{
-    job.t->answer_aborted(job.piece, job.handler, job.held.writes, unwant);
-}
-
-void post_aborted(lt::io_context& ioc, std::unique_ptr<piece_job> job)
-{
-    boost::asio::post(ioc,
-        [job = std::move(job)] { answer_aborted(*job, false); });
-}
-
-class verify_job final : public hash_job
-{
-public:
-    explicit verify_job(std::unique_ptr<piece_job> job)
-        : m_job(std::move(job))
-    {
-    }
-
-    void run(std::vector<char>& buf) override;
-    void cancel() override;
-
-private:
-    void good();
-    void bad(piece_check const& c);
-    void unknown();
-    void contradiction();
-
-    std::unique_ptr<piece_job> m_job;
-};
-
-class disk_io final
-    : public lt::disk_interface
-    , public lt::buffer_allocator_interface
+class disk_io final : public lt::disk_interface,
+                      public lt::buffer_allocator_interface,
+                      private layer_queue
 {
 public:
     disk_io(lt::io_context& ioc, std::shared_ptr<context> ctx)
@@ -98,9 +48,6 @@ public:
         m_ctx->ioc = &ioc;
         m_ctx->uploads = &m_uploads;
     }
-
-    /* Keeps a piece whose v2 hash has yet to come. */
-    void wait_for_layers(std::unique_ptr<piece_job> job);
 
     lt::storage_holder new_torrent(lt::storage_params const& p,
         std::shared_ptr<void> const& native) override;
@@ -117,8 +64,8 @@ public:
         lt::span<lt::sha256_hash> v2,
         lt::disk_job_flags_t flags,
         hash_handler handler) override;
-    void async_stop_torrent(lt::storage_index_t idx,
-        std::function<void()> handler) override;
+    void async_stop_torrent(
+        lt::storage_index_t idx, std::function<void()> handler) override;
     void async_clear_piece(lt::storage_index_t idx,
         lt::piece_index_t piece,
         std::function<void(lt::piece_index_t)> handler) override;
@@ -152,17 +99,17 @@ public:
     void async_move_storage(lt::storage_index_t,
         std::string path,
         lt::move_flags_t,
-        std::function<void(lt::status_t,
-            std::string const&,
-            lt::storage_error const&)> handler) override
+        std::function<void(
+            lt::status_t, std::string const&, lt::storage_error const&)>
+            handler) override
     {
         boost::asio::post(m_ioc,
             [handler = std::move(handler), path = std::move(path)]
             { handler(lt::status_t(), path, lt::storage_error()); });
     }
 
-    void async_release_files(lt::storage_index_t,
-        std::function<void()> handler) override
+    void async_release_files(
+        lt::storage_index_t, std::function<void()> handler) override
     {
         if (handler)
             boost::asio::post(m_ioc, std::move(handler));
@@ -182,18 +129,17 @@ public:
     void async_rename_file(lt::storage_index_t,
         lt::file_index_t const file,
         std::string name,
-        std::function<void(std::string const&,
-            lt::file_index_t,
-            lt::storage_error const&)> handler) override
+        std::function<void(
+            std::string const&, lt::file_index_t, lt::storage_error const&)>
+            handler) override
     {
         boost::asio::post(m_ioc,
             [handler = std::move(handler), name = std::move(name), file]
             { handler(name, file, lt::storage_error()); });
     }
 
-    void async_delete_files(lt::storage_index_t,
-        lt::remove_flags_t,
-        write_handler handler) override
+    void async_delete_files(
+        lt::storage_index_t, lt::remove_flags_t, write_handler handler) override
     {
         boost::asio::post(m_ioc,
             [handler = std::move(handler)] { handler(lt::storage_error()); });
@@ -221,15 +167,14 @@ public:
     void free_disk_buffer(char*) override {}
 
 private:
+    void wait_for_layers(std::unique_ptr<piece_job> job) override;
     std::shared_ptr<torrent> find(lt::storage_index_t idx);
     void hold(torrent& t,
         std::uint32_t piece,
         std::uint32_t generation,
         write_handler handler);
-    void refuse(torrent& t,
-        std::uint32_t piece,
-        int error,
-        write_handler handler);
+    void refuse(
+        torrent& t, std::uint32_t piece, int error, write_handler handler);
     void look_for_layers();
     void arm_layers();
     void submit(std::unique_ptr<piece_job> job);
@@ -244,136 +189,6 @@ private:
     bool m_layers_armed = false;
     bool m_aborted = false;
 };
-
-void verify_job::run(std::vector<char>& buf)
-{
-    piece_check const c = m_job->info->hashes->check(*m_job->store,
-        m_job->piece,
-        m_job->held.generation,
-        buf);
-
-    switch (c.result)
-    {
-    case verdict::good:
-        good();
-        break;
-
-    case verdict::bad:
-        bad(c);
-        break;
-
-    case verdict::unknown:
-        unknown();
-        break;
-
-    case verdict::inconsistent:
-        contradiction();
-        break;
-
-    case verdict::read_error:
-        if (m_job->t->wants.park(m_job->piece))
-        {
-            m_job->t->ctx->events.piece(SHIM_EVENT_STORAGE_ERROR,
-                m_job->t->id,
-                m_job->piece,
-                c.error);
-        }
-
-        cancel();
-        break;
-
-    case verdict::stale:
-        cancel();
-        break;
-    }
-}
-
-void verify_job::cancel()
-{
-    lt::io_context& ioc = *m_job->t->ctx->ioc;
-
-    post_aborted(ioc, std::move(m_job));
-}
-
-void verify_job::good()
-{
-    std::shared_ptr<torrent> const t = m_job->t;
-    std::shared_ptr<storage> const store = m_job->store;
-    std::uint32_t const piece = m_job->piece;
-    std::uint32_t const generation = m_job->held.generation;
-    lt::io_context& ioc = *t->ctx->ioc;
-
-    t->wants.publishing(piece);
-
-    boost::asio::post(ioc,
-        [job = std::move(m_job)]
-        {
-            answer_aborted(*job, true);
-            job->t->credit(job->held.senders);
-        });
-
-    int const rc = store->publish(piece, generation, true);
-
-    if (t->wants.published(piece, *store))
-        t->poke();
-
-    if (rc != 0)
-        return;
-
-    t->ctx->events.piece(SHIM_EVENT_PIECE, t->id, piece);
-    boost::asio::post(ioc, [t, piece] { t->announce_have(piece); });
-}
-
-void verify_job::bad(piece_check const& c)
-{
-    std::shared_ptr<torrent> const t = m_job->t;
-    std::uint32_t const piece = m_job->piece;
-
-    m_job->store->publish(piece, m_job->held.generation, false);
-
-    std::size_t const n
-        = std::min(c.blocks.size(), std::size_t(m_job->blocks.size()));
-
-    std::copy_n(c.blocks.begin(), n, m_job->blocks.begin());
-
-    boost::asio::post(*t->ctx->ioc,
-        [job = std::move(m_job), v1 = c.v1]
-        {
-            job->t->suspicious = true;
-
-            for (write_handler const& w : job->held.writes)
-                w(lt::storage_error());
-
-            job->handler(index(job->piece), v1, lt::storage_error());
-        });
-
-    t->ctx->events.piece(SHIM_EVENT_PIECE_FAILED, t->id, piece);
-}
-
-void verify_job::unknown()
-{
-    lt::io_context& ioc = *m_job->t->ctx->ioc;
-
-    boost::asio::post(ioc,
-        [job = std::move(m_job)]() mutable
-        {
-            disk_io* const disk = job->disk;
-            disk->wait_for_layers(std::move(job));
-        });
-}
-
-void verify_job::contradiction()
-{
-    std::shared_ptr<torrent> const t = m_job->t;
-
-    t->wants.close();
-    t->poke();
-    cancel();
-    t->ctx->events.text(SHIM_EVENT_TORRENT_ERROR,
-        t->id,
-        SHIM_LOG_ERR,
-        "v1 and v2 hashes contradict each other");
-}
 
 std::shared_ptr<torrent> disk_io::find(lt::storage_index_t const idx)
 {
@@ -390,8 +205,8 @@ std::shared_ptr<torrent> disk_io::find(lt::storage_index_t const idx)
     return s.t;
 }
 
-lt::storage_holder disk_io::new_torrent(lt::storage_params const&,
-    std::shared_ptr<void> const& native)
+lt::storage_holder disk_io::new_torrent(
+    lt::storage_params const&, std::shared_ptr<void> const& native)
 {
     std::uint32_t n;
 
@@ -444,7 +259,7 @@ void disk_io::refuse(torrent& t,
     int const error,
     write_handler handler)
 {
-    ++t.pending_aborts[piece];
+    t.aborting[piece].push_back(std::move(handler));
 
     if (error == EEXIST)
     {
@@ -456,15 +271,11 @@ void disk_io::refuse(torrent& t,
     }
 
     boost::asio::post(m_ioc,
-        [self = t.shared_from_this(), piece, handler = std::move(handler)]
+        [self = t.shared_from_this(), piece]
         {
             /* first, or the block would be requested again */
             self->reconcile();
-
-            if (--self->pending_aborts[piece] == 0)
-                self->pending_aborts.erase(piece);
-
-            handler(aborted());
+            self->finish_aborts(piece);
         });
 }
 
@@ -481,8 +292,8 @@ bool disk_io::async_write(lt::storage_index_t const idx,
 
     if (!t || m_aborted)
     {
-        boost::asio::post(m_ioc,
-            [handler = std::move(handler)] { handler(aborted()); });
+        boost::asio::post(
+            m_ioc, [handler = std::move(handler)] { handler(aborted()); });
         return false;
     }
 
@@ -531,7 +342,7 @@ void disk_io::async_hash(lt::storage_index_t const idx,
     job->t = t;
     job->store = t->store();
     job->info = t->info();
-    job->disk = this;
+    job->layers = this;
     job->piece = k;
     job->handler = std::move(handler);
     job->blocks = v2;
@@ -542,8 +353,16 @@ void disk_io::async_hash(lt::storage_index_t const idx,
         t->held.erase(it);
     }
 
+    auto const late = t->aborting.extract(k);
+
+    if (late)
+    {
+        for (write_handler& w : late.mapped())
+            job->held.writes.push_back(std::move(w));
+    }
+
     if (m_aborted || !job->store || !job->info || job->held.writes.empty()
-        || t->pending_aborts.count(k) != 0)
+        || late)
     {
         post_aborted(m_ioc, std::move(job));
         return;
@@ -557,8 +376,8 @@ void disk_io::submit(std::unique_ptr<piece_job> job)
     m_ctx->pool.submit(std::make_unique<verify_job>(std::move(job)));
 }
 
-void disk_io::async_stop_torrent(lt::storage_index_t const idx,
-    std::function<void()> handler)
+void disk_io::async_stop_torrent(
+    lt::storage_index_t const idx, std::function<void()> handler)
 {
     if (std::shared_ptr<torrent> const t = find(idx))
     {
@@ -582,8 +401,8 @@ void disk_io::async_clear_piece(lt::storage_index_t const idx,
     if (std::shared_ptr<torrent> const t = find(idx))
         t->abort_held(number(piece));
 
-    boost::asio::post(m_ioc,
-        [handler = std::move(handler), piece] { handler(piece); });
+    boost::asio::post(
+        m_ioc, [handler = std::move(handler), piece] { handler(piece); });
 }
 
 /* libtorrent's last call: nothing may be left that has to be answered. */
@@ -628,7 +447,6 @@ void disk_io::wait_for_layers(std::unique_ptr<piece_job> job)
 void disk_io::look_for_layers()
 {
     torrent* last = nullptr;
-    std::vector<std::unique_ptr<piece_job>> const none;
     std::vector<std::unique_ptr<piece_job>> waiting = std::move(m_waiting);
 
     m_waiting.clear();

@@ -22,9 +22,11 @@
  *  3. libtorrent is never told an error of the storage, it would pause the
  *     torrent: the job is aborted, the piece is left alone for a second, and
  *     the caller gets an event.
- *  4. A hash job judges one generation.  What was aborted counts as received
- *     for libtorrent until the abortion has run; a piece with such blocks is
- *     not hashed but aborted as a whole (pending_aborts).
+ *  4. A hash job judges one generation.  What is to be aborted counts as
+ *     received for libtorrent until that has run; a piece with such blocks is
+ *     not hashed but aborted as a whole.  The hash is aborted before the last
+ *     of its blocks: else libtorrent keeps an empty piece in its list of
+ *     downloads, and never asks for it again.
  */
 
 #ifndef CONFLUENCE_SHIM_DISK_HPP

@@ -94,9 +94,8 @@ void event_queue::take(std::deque<shim_event_t>& out)
     m_events.clear();
 }
 
-void copy_text(char* const dst,
-    std::size_t const size,
-    std::string const& text) noexcept
+void copy_text(
+    char* const dst, std::size_t const size, std::string const& text) noexcept
 {
     if (size == 0)
         return;

@@ -123,15 +123,15 @@ std::uint32_t piece_hashes::piece_size2(std::uint32_t const piece) const
     if (t == nullptr)
         return 0;
 
-    std::uint64_t const begin
-        = std::uint64_t(piece - t->first_piece) * m_piece_length;
+    std::uint64_t const begin =
+        std::uint64_t(piece - t->first_piece) * m_piece_length;
 
     return std::uint32_t(
         std::min<std::uint64_t>(m_piece_length, t->length - begin));
 }
 
-bool piece_hashes::v2_hash(std::uint32_t const piece,
-    lt::sha256_hash& hash) const
+bool piece_hashes::v2_hash(
+    std::uint32_t const piece, lt::sha256_hash& hash) const
 {
     file_tree const* const t = find(piece);
 
@@ -151,9 +151,8 @@ bool piece_hashes::known(std::uint32_t const piece) const
     return !has_v2() || v2_hash(piece, hash);
 }
 
-bool piece_hashes::add_layer(lt::sha256_hash const& root,
-    char const* const p,
-    std::size_t const len)
+bool piece_hashes::add_layer(
+    lt::sha256_hash const& root, char const* const p, std::size_t const len)
 {
     if (len % lt::sha256_hash::size() != 0)
         return false;
@@ -259,18 +258,17 @@ piece_hashes::whole_layers() const
     return out;
 }
 
-lt::sha256_hash piece_hashes::piece_root(std::uint32_t const piece,
-    std::vector<lt::sha256_hash> blocks) const
+lt::sha256_hash piece_hashes::piece_root(
+    std::uint32_t const piece, std::vector<lt::sha256_hash> blocks) const
 {
     file_tree const* const t = find(piece);
-    std::size_t const width
-        = t->piece_n > 1 ? m_piece_length / block_size : 1;
+    std::size_t const width = t->piece_n > 1 ? m_piece_length / block_size : 1;
 
     return merkle_root(std::move(blocks), width, lt::sha256_hash());
 }
 
-verdict piece_hashes::judge(std::uint32_t const piece,
-    piece_check const& c) const
+verdict piece_hashes::judge(
+    std::uint32_t const piece, piece_check const& c) const
 {
     bool const v1_good = has_v1()
         && std::memcmp(m_v1.data() + std::size_t(piece) * 20, c.v1.data(), 20)

@@ -29,10 +29,10 @@ constexpr std::uint32_t block_size = 16384;
 /* A file as v2 sees it: it begins with a piece and has a tree of its own. */
 struct file_tree
 {
-    std::uint32_t file;         /* index, pad files counted */
+    std::uint32_t file; /* index, pad files counted */
     std::uint32_t first_piece;
-    std::uint32_t piece_n;      /* > 0 */
-    std::uint64_t length;       /* bytes, > 0 */
+    std::uint32_t piece_n; /* > 0 */
+    std::uint64_t length;  /* bytes, > 0 */
     lt::sha256_hash root;
     std::vector<lt::sha256_hash> layer; /* zero: not known; piece_n of them */
 };
@@ -41,18 +41,18 @@ enum class verdict
 {
     good,
     bad,
-    unknown,        /* the v2 hash of the piece has yet to come */
-    inconsistent,   /* v1 and v2 of a hybrid contradict each other */
-    stale,          /* the bytes were evicted meanwhile */
+    unknown,      /* the v2 hash of the piece has yet to come */
+    inconsistent, /* v1 and v2 of a hybrid contradict each other */
+    stale,        /* the bytes were evicted meanwhile */
     read_error
 };
 
 struct piece_check
 {
     verdict result = verdict::bad;
-    int error = 0;                          /* errno of a read_error */
-    lt::sha1_hash v1;                       /* what the bytes hash to */
-    std::vector<lt::sha256_hash> blocks;    /* same, v2, per block */
+    int error = 0;                       /* errno of a read_error */
+    lt::sha1_hash v1;                    /* what the bytes hash to */
+    std::vector<lt::sha256_hash> blocks; /* same, v2, per block */
 };
 
 class piece_hashes
@@ -104,8 +104,8 @@ private:
     file_tree const* find(std::uint32_t piece) const;
     bool v2_hash(std::uint32_t piece, lt::sha256_hash& hash) const;
     std::uint32_t piece_size2(std::uint32_t piece) const;
-    lt::sha256_hash piece_root(std::uint32_t piece,
-        std::vector<lt::sha256_hash> blocks) const;
+    lt::sha256_hash piece_root(
+        std::uint32_t piece, std::vector<lt::sha256_hash> blocks) const;
     verdict judge(std::uint32_t piece, piece_check const& c) const;
 
     std::uint32_t m_piece_length;
@@ -113,7 +113,7 @@ private:
     std::uint64_t m_total_size;
     std::string m_v1;
     std::vector<file_tree> m_trees;
-    mutable std::shared_mutex m_mutex;      /* of the layers */
+    mutable std::shared_mutex m_mutex; /* of the layers */
 };
 
 } // namespace shim

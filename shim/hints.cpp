@@ -46,7 +46,7 @@ namespace
 
 /* Of its usual rate, what a peer is asked for at once: a quarter second. */
 constexpr int burst_per_second = 4;
-constexpr int max_burst = 64;       /* blocks */
+constexpr int max_burst = 64; /* blocks */
 constexpr std::chrono::milliseconds pulse_time(80);
 
 } // namespace
@@ -66,8 +66,8 @@ void peer::note_rate()
     if (!pc || m_gone)
         return;
 
-    m_rate = std::max(pc->statistics().download_payload_rate(),
-        m_rate - m_rate / 32);
+    m_rate = std::max(
+        pc->statistics().download_payload_rate(), m_rate - m_rate / 32);
 }
 
 void peer::hint(std::vector<lt::piece_index_t> const& order, int const share)
@@ -77,8 +77,7 @@ void peer::hint(std::vector<lt::piece_index_t> const& order, int const share)
     if (!pc || m_gone || pc->type() != lt::connection_type::bittorrent)
         return;
 
-    const_cast<std::vector<lt::piece_index_t>&>(pc->suggested_pieces())
-        = order;
+    const_cast<std::vector<lt::piece_index_t>&>(pc->suggested_pieces()) = order;
 
     int const burst = m_rate / burst_per_second / int(block_size);
 
@@ -98,18 +97,15 @@ bool peer::over_tcp() const
 void peer::no_delay()
 {
     std::shared_ptr<lt::peer_connection> const pc = m_pc.native_handle();
-    auto* const tcp
-        = pc ? boost::get<lt::tcp::socket>(&pc->get_socket()) : nullptr;
+    auto* const tcp =
+        pc ? boost::get<lt::tcp::socket>(&pc->get_socket()) : nullptr;
     int const on = 1;
 
     if (tcp == nullptr || !tcp->is_open())
         return;
 
-    ::setsockopt(tcp->native_handle(),
-        IPPROTO_TCP,
-        TCP_NODELAY,
-        &on,
-        sizeof(on));
+    ::setsockopt(
+        tcp->native_handle(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
 }
 
 void peer::quick_ack()
@@ -126,11 +122,8 @@ void peer::quick_ack()
         return;
 
     /* a hint to the kernel: nothing depends on it */
-    ::setsockopt(tcp->native_handle(),
-        IPPROTO_TCP,
-        TCP_QUICKACK,
-        &on,
-        sizeof(on));
+    ::setsockopt(
+        tcp->native_handle(), IPPROTO_TCP, TCP_QUICKACK, &on, sizeof(on));
 }
 
 /*
@@ -252,8 +245,8 @@ void torrent::hint_peers()
             .push_back(lt::piece_index_t(static_cast<int>(piece)));
     }
 
-    std::size_t const n
-        = std::min(able.size(), std::max(rest.size(), std::size_t(1)));
+    std::size_t const n =
+        std::min(able.size(), std::max(rest.size(), std::size_t(1)));
     int const blocks = m_files
         ? (m_files->piece_length() + int(block_size) - 1) / int(block_size)
         : 1;

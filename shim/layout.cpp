@@ -12,9 +12,8 @@ namespace
 
 using lt::bdecode_node;
 
-lt::string_view utf8_or(bdecode_node const& dict,
-    char const* utf8,
-    char const* plain)
+lt::string_view utf8_or(
+    bdecode_node const& dict, char const* utf8, char const* plain)
 {
     bdecode_node node = dict.dict_find_string(utf8);
 
@@ -85,9 +84,8 @@ void walk_tree(bdecode_node const& dir,
 }
 
 /* Display paths of all files that are not padding of v2, in order. */
-std::vector<std::string> display_paths(bdecode_node const& info,
-    bool const v1,
-    bool& single)
+std::vector<std::string> display_paths(
+    bdecode_node const& info, bool const v1, bool& single)
 {
     std::vector<std::string> paths;
     std::string const name(utf8_or(info, "name.utf-8", "name"));
@@ -120,8 +118,8 @@ std::vector<std::string> display_paths(bdecode_node const& info,
         [&](std::string const& path) { paths.push_back(path); });
 
     /* BEP 52: a single file's tree has one entry, named like the torrent */
-    single = paths.size() == 1
-        && paths[0] == info.dict_find_string_value("name");
+    single =
+        paths.size() == 1 && paths[0] == info.dict_find_string_value("name");
 
     if (single)
         paths[0] = name;
@@ -168,8 +166,8 @@ void check_pieces(bdecode_node const& info,
     std::int64_t const piece_length,
     std::uint64_t const total)
 {
-    std::uint64_t const n = (total + std::uint64_t(piece_length) - 1)
-        / std::uint64_t(piece_length);
+    std::uint64_t const n =
+        (total + std::uint64_t(piece_length) - 1) / std::uint64_t(piece_length);
     bdecode_node const pieces = info.dict_find_string("pieces");
 
     if (n > max_pieces)
@@ -186,8 +184,8 @@ void check_pieces(bdecode_node const& info,
     }
 }
 
-std::vector<file_tree> file_trees(lt::file_storage const& fs,
-    std::uint32_t const piece_length)
+std::vector<file_tree> file_trees(
+    lt::file_storage const& fs, std::uint32_t const piece_length)
 {
     std::vector<file_tree> trees;
 
@@ -271,8 +269,7 @@ void check_info(bdecode_node const& info)
             "piece length is absurd: " + std::to_string(piece_length));
     }
 
-    if (!info.dict_find_string("name")
-        && !info.dict_find_string("name.utf-8"))
+    if (!info.dict_find_string("name") && !info.dict_find_string("name.utf-8"))
     {
         throw invalid_data("no name");
     }
@@ -329,8 +326,7 @@ std::shared_ptr<layout> make_layout(lt::torrent_info const& ti)
 
     if (out->piece_n == 0 || out->piece_n > max_pieces)
     {
-        throw invalid_data(
-            "too many pieces: " + std::to_string(out->piece_n));
+        throw invalid_data("too many pieces: " + std::to_string(out->piece_n));
     }
 
     add_files(*out, fs, display_paths(info, v1, out->single_file), v1);

@@ -44,20 +44,20 @@ constexpr std::uint32_t max_files = 1000000;
 constexpr std::int64_t max_piece_length = 256 << 20;
 constexpr int max_depth = 100;
 constexpr int max_tokens = 24000000;
-constexpr int max_metainfo = 64 << 20;      /* bytes */
+constexpr int max_metainfo = 64 << 20; /* bytes */
 
 struct layout_file
 {
     std::uint64_t offset;
     std::uint64_t length;
-    std::size_t path;           /* in layout::paths */
+    std::size_t path; /* in layout::paths */
     std::uint32_t path_len;
     std::uint32_t flags;
 };
 
 struct layout
 {
-    std::string info;           /* the dictionary, raw */
+    std::string info; /* the dictionary, raw */
     lt::info_hash_t ih;
     std::string name;
     std::string paths;

@@ -79,15 +79,15 @@ void check_hashes(shim_add_t const& a, lt::info_hash_t const& ih)
 /* The result points into the buffer. */
 lt::bdecode_node parse(void const* const metainfo, std::size_t const len)
 {
-    lt::span<char const> const buf(static_cast<char const*>(metainfo),
-        std::ptrdiff_t(len));
+    lt::span<char const> const buf(
+        static_cast<char const*>(metainfo), std::ptrdiff_t(len));
     lt::error_code ec;
 
     if (len > std::size_t(max_metainfo))
         throw invalid_data("metainfo is too big");
 
-    lt::bdecode_node root
-        = lt::bdecode(buf, ec, nullptr, max_depth, max_tokens);
+    lt::bdecode_node root =
+        lt::bdecode(buf, ec, nullptr, max_depth, max_tokens);
 
     if (ec)
         throw malformed_data(ec.message());
@@ -135,8 +135,8 @@ lt::add_torrent_params load(shim_add_t const& a, std::shared_ptr<layout>& info)
 /* Keys of a .torrent's root, in the order that bencoding wants. */
 using dictionary = std::map<std::string, std::string>;
 
-void add_trackers(dictionary& d,
-    std::vector<lt::announce_entry> const& trackers)
+void add_trackers(
+    dictionary& d, std::vector<lt::announce_entry> const& trackers)
 {
     std::string list;
     int tier = -1;
@@ -182,8 +182,8 @@ std::vector<std::string> strings(lt::bdecode_node const& node)
 
 } // namespace
 
-lt::add_torrent_params make_sources(void const* const metainfo,
-    std::size_t const len)
+lt::add_torrent_params make_sources(
+    void const* const metainfo, std::size_t const len)
 {
     lt::add_torrent_params p;
     lt::bdecode_node const root = parse(metainfo, len);
@@ -206,8 +206,8 @@ lt::add_torrent_params make_sources(void const* const metainfo,
     return p;
 }
 
-lt::add_torrent_params make_params(shim_add_t const& a,
-    std::shared_ptr<layout>& info)
+lt::add_torrent_params make_params(
+    shim_add_t const& a, std::shared_ptr<layout>& info)
 {
     lt::add_torrent_params p;
 
@@ -230,7 +230,7 @@ lt::add_torrent_params make_params(shim_add_t const& a,
             p.name = a.name;
     }
 
-    p.save_path = ".";      /* never used, must not be empty */
+    p.save_path = "."; /* never used, must not be empty */
     p.flags = lt::torrent_flags::apply_ip_filter
         | lt::torrent_flags::duplicate_is_error;
 

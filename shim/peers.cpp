@@ -93,8 +93,7 @@ public:
     }
 
     std::shared_ptr<lt::torrent_plugin> new_torrent(
-        lt::torrent_handle const& h,
-        lt::client_data_t const data) override
+        lt::torrent_handle const& h, lt::client_data_t const data) override
     {
         torrent* const t = data.get<torrent>();
 
@@ -147,8 +146,8 @@ private:
             return;
 
         set_outgoing_utp(m_session, true);
-        boost::asio::post(*m_ctx->ioc,
-            [s = m_session] { set_outgoing_utp(s, false); });
+        boost::asio::post(
+            *m_ctx->ioc, [s = m_session] { set_outgoing_utp(s, false); });
     }
 
     static void set_outgoing_utp(lt::session_handle s, bool const on)
@@ -265,8 +264,8 @@ void peer::announce_some()
     if (!listens() || !store || !info)
         return;
 
-    std::uint32_t const end = std::min(info->piece_n,
-        m_announced + announce_step);
+    std::uint32_t const end =
+        std::min(info->piece_n, m_announced + announce_step);
 
     for (; m_announced < end; ++m_announced)
     {

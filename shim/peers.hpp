@@ -28,9 +28,8 @@
 namespace shim
 {
 
-class peer final
-    : public lt::peer_plugin
-    , public std::enable_shared_from_this<peer>
+class peer final : public lt::peer_plugin,
+                   public std::enable_shared_from_this<peer>
 {
 public:
     peer(lt::peer_connection_handle const& pc, std::shared_ptr<torrent> t);
@@ -71,8 +70,7 @@ public:
     bool on_extension_handshake(lt::bdecode_node const& h) override;
     bool on_request(lt::peer_request const& r) override;
     bool on_cancel(lt::peer_request const& r) override;
-    bool on_piece(lt::peer_request const& r,
-        lt::span<char const> buf) override;
+    bool on_piece(lt::peer_request const& r, lt::span<char const> buf) override;
     bool on_unchoke() override;
     void sent_have_none() override;
     void sent_choke() override;
@@ -95,13 +93,13 @@ private:
 
     /* pieces below were told if we have them; above not yet */
     std::uint32_t m_announced = 0;
-    bool m_greeted = false;         /* its handshake came */
-    bool m_ready = false;           /* HAVE may be sent */
+    bool m_greeted = false; /* its handshake came */
+    bool m_ready = false;   /* HAVE may be sent */
     bool m_gone = false;
-    bool m_fast = false;            /* BEP 6 */
-    bool m_waits = false;           /* in the uploader's list */
+    bool m_fast = false;  /* BEP 6 */
+    bool m_waits = false; /* in the uploader's list */
     int m_rate = 0;
-    int m_dont_have = 0;            /* id of lt_donthave, 0: not supported */
+    int m_dont_have = 0; /* id of lt_donthave, 0: not supported */
 };
 
 /* Timers: peers whose send buffer was full, torrents that wait (hints.cpp). */

@@ -24,21 +24,18 @@
 struct shim_slot
 {
     std::uint32_t generation = 1;
-    std::shared_ptr<shim::torrent> t;       /* null: free */
+    std::shared_ptr<shim::torrent> t; /* null: free */
     libtorrent::torrent_handle handle;
     std::shared_ptr<shim::layout const> info;
     std::int64_t creation_date = 0;
-    std::map<std::string, int> tracker_peers;   /* by URL, last answer */
+    std::map<std::string, int> tracker_peers; /* by URL, last answer */
 };
 
 struct shim_s
 {
     explicit shim_s(shim_config_t const& config);
 
-    bool on_owner_thread() const
-    {
-        return std::this_thread::get_id() == owner;
-    }
+    bool on_owner_thread() const { return std::this_thread::get_id() == owner; }
 
     /* NULL if the id is of no torrent, or of one that was removed. */
     shim_slot* find(shim_id_t id);
@@ -79,15 +76,15 @@ shim_rc_t report_current_exception(char* err, std::size_t err_size) noexcept;
  * info is set to the layout if the .torrent has been given.  Throws
  * invalid_data.
  */
-libtorrent::add_torrent_params make_params(shim_add_t const& a,
-    std::shared_ptr<layout>& info);
+libtorrent::add_torrent_params make_params(
+    shim_add_t const& a, std::shared_ptr<layout>& info);
 
 /*
  * Trackers and web seeds of a .torrent, whether it has an info dictionary or
  * not.  Throws invalid_data.
  */
-libtorrent::add_torrent_params make_sources(void const* metainfo,
-    std::size_t len);
+libtorrent::add_torrent_params make_sources(
+    void const* metainfo, std::size_t len);
 
 /* Bencodes a .torrent. */
 std::string make_metainfo(layout const& info,

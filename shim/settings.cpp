@@ -35,8 +35,7 @@ void set_policy(settings_pack& p)
     /* we never have anything as libtorrent sees it */
     p.set_int(settings_pack::initial_picker_threshold, 0);
     p.set_int(settings_pack::predictive_piece_announce, 0);
-    p.set_int(settings_pack::suggest_mode,
-        settings_pack::no_piece_suggestions);
+    p.set_int(settings_pack::suggest_mode, settings_pack::no_piece_suggestions);
     p.set_bool(settings_pack::auto_sequential, false);
     p.set_bool(settings_pack::piece_extent_affinity, false);
 
@@ -80,8 +79,7 @@ void set_transport(settings_pack& p, shim_config_t const& c)
      * waits.  uTP is dialled if TCP is off, and for peers that TCP did not
      * reach: torrent::unreached().
      */
-    p.set_bool(settings_pack::enable_outgoing_utp,
-        c.utp != 0 && c.tcp == 0);
+    p.set_bool(settings_pack::enable_outgoing_utp, c.utp != 0 && c.tcp == 0);
     p.set_int(settings_pack::mixed_mode_algorithm, settings_pack::prefer_tcp);
     p.set_int(settings_pack::utp_connect_timeout, 1500);
     p.set_int(settings_pack::utp_syn_resends, 1);

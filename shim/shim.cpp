@@ -14,15 +14,9 @@
 #include <boost/asio/ip/tcp.hpp>
 
 #include <libtorrent/announce_entry.hpp>
-#include <libtorrent/extensions/ut_metadata.hpp>
-#include <libtorrent/extensions/ut_pex.hpp>
-#include <libtorrent/session_params.hpp>
 #include <libtorrent/version.hpp>
 
-#include "disk.hpp"
-#include "peers.hpp"
 #include "session.hpp"
-#include "settings.hpp"
 
 namespace
 {
@@ -84,8 +78,8 @@ void resolve_and_dial(std::shared_ptr<shim::torrent> const& t,
     std::string const& host,
     std::string const& port)
 {
-    auto resolver
-        = std::make_shared<boost::asio::ip::tcp::resolver>(*t->ctx->ioc);
+    auto resolver =
+        std::make_shared<boost::asio::ip::tcp::resolver>(*t->ctx->ioc);
 
     resolver->async_resolve(host,
         port,
@@ -123,143 +117,8 @@ void merge(shim_s& s, shim_slot& slot, lt::add_torrent_params const& p)
 
 } // namespace
 
-shim_s::shim_s(shim_config_t const& config)
-    : owner(std::this_thread::get_id())
-    , trackers(config.trackers != 0)
-    , ctx(std::make_shared<shim::context>(config))
-{
-    lt::session_params params(shim::make_settings(config));
-
-    params.disk_io_constructor = shim::make_disk(ctx);
-    params.extensions.clear();
-    params.extensions.push_back(shim::make_plugin(ctx));
-    ses = std::make_unique<lt::session>(std::move(params));
-    ses->add_extension(&lt::create_ut_metadata_plugin);
-
-    if (config.pex != 0)
-        ses->add_extension(&lt::create_ut_pex_plugin);
-
-    ses->set_alert_notify([c = ctx.get()] { c->events.wake(); });
-}
-
-shim_slot* shim_s::find(shim_id_t const id)
-{
-    std::uint64_t const n = (id & 0xffffffff);
-
-    if (n == 0 || n > slots.size())
-        return nullptr;
-
-    shim_slot& slot = slots[n - 1];
-
-    return slot.t && slot.generation == id >> 32 ? &slot : nullptr;
-}
-
-shim_slot* shim_s::find(lt::torrent_handle const& h)
-{
-    for (shim_slot& slot : slots)
-    {
-        if (slot.t && slot.handle == h)
-            return &slot;
-    }
-
-    return nullptr;
-}
-
-shim_id_t shim_s::new_id()
-{
-    if (free_slots.empty())
-    {
-        slots.emplace_back();
-        free_slots.push_back(std::uint32_t(slots.size() - 1));
-    }
-
-    std::uint32_t const n = free_slots.back();
-
-    free_slots.pop_back();
-    return std::uint64_t(slots[n].generation) << 32 | (n + 1);
-}
-
-void shim_s::free_id(shim_id_t const id)
-{
-    std::uint32_t const n = std::uint32_t(id & 0xffffffff) - 1;
-    std::uint32_t const generation = slots[n].generation + 1;
-
-    slots[n] = shim_slot();
-    slots[n].generation = generation == 0 ? 1 : generation;
-    free_slots.push_back(n);
-}
-
-void shim_s::set_info(shim_slot& slot, std::shared_ptr<shim::layout const> info)
-{
-    shim_event_t ev{};
-
-    slot.t->set_info(info);
-    slot.info = std::move(info);
-
-    if (slot.info->is_private)
-    {
-        slot.handle.set_flags(lt::torrent_flags::disable_dht
-            | lt::torrent_flags::disable_pex | lt::torrent_flags::disable_lsd);
-    }
-
-    ev.type = SHIM_EVENT_METADATA;
-    ev.id = slot.t->id;
-    events.push_back(ev);
-    ctx->events.wake();
-}
-
-namespace shim
-{
-
-shim_rc_t report_current_exception(char* const err,
-    std::size_t const err_size) noexcept
-{
-    shim_rc_t rc = SHIM_ERROR;
-    char const* text = "unknown error";
-    std::exception_ptr const current = std::current_exception();
-
-    /* the text lives as long as current does */
-    try
-    {
-        throw;
-    }
-    catch (malformed_data const& e)
-    {
-        rc = SHIM_MALFORMED;
-        text = e.what();
-    }
-    catch (no_info const& e)
-    {
-        rc = SHIM_NOT_READY;
-        text = e.what();
-    }
-    catch (invalid_data const& e)
-    {
-        rc = SHIM_INVALID;
-        text = e.what();
-    }
-    catch (std::exception const& e)
-    {
-        text = e.what();
-    }
-    catch (...)
-    {
-    }
-
-    if (err == nullptr || err_size == 0)
-        return rc;
-
-    std::strncpy(err, text, err_size - 1);
-    err[err_size - 1] = '\0';
-    return rc;
-}
-
-} // namespace shim
-
-extern "C" shim_rc_t shim_open(shim_config_t const* config,
-    shim_t** out,
-    char* err,
-    size_t err_size)
+extern "C" shim_rc_t shim_open(
+    shim_config_t const* config, shim_t** out, char* err, size_t err_size)
 try
 {
     signals_blocked const blocked;
@@ -277,8 +136,8 @@ try
 {
     std::unique_ptr<shim_s> const closing(s);
     lt::settings_pack p;
-    uint32_t const wait
-        = deadline_ms < 500 ? 0 : std::max(deadline_ms / 1000, 1U);
+    uint32_t const wait =
+        deadline_ms < 500 ? 0 : std::max(deadline_ms / 1000, 1U);
 
     assert(s->on_owner_thread());
 
@@ -309,11 +168,8 @@ extern "C" int shim_event_fd(shim_t* s)
     return s->ctx->events.fd();
 }
 
-extern "C" shim_rc_t shim_add(shim_t* s,
-    shim_add_t const* a,
-    shim_id_t* id,
-    char* err,
-    size_t err_size)
+extern "C" shim_rc_t shim_add(
+    shim_t* s, shim_add_t const* a, shim_id_t* id, char* err, size_t err_size)
 try
 {
     lt::error_code ec;
@@ -417,10 +273,8 @@ catch (...)
     return SHIM_ERROR;
 }
 
-extern "C" shim_rc_t shim_add_tracker(shim_t* s,
-    shim_id_t id,
-    char const* url,
-    uint32_t tier)
+extern "C" shim_rc_t shim_add_tracker(
+    shim_t* s, shim_id_t id, char const* url, uint32_t tier)
 try
 {
     shim_slot* const slot = s->find(id);
@@ -461,9 +315,7 @@ catch (...)
     return SHIM_ERROR;
 }
 
-extern "C" shim_rc_t shim_add_web_seed(shim_t* s,
-    shim_id_t id,
-    char const* url)
+extern "C" shim_rc_t shim_add_web_seed(shim_t* s, shim_id_t id, char const* url)
 try
 {
     shim_slot* const slot = s->find(id);
@@ -485,9 +337,8 @@ catch (...)
     return SHIM_ERROR;
 }
 
-extern "C" shim_rc_t shim_add_peer(shim_t* s,
-    shim_id_t id,
-    char const* host_port)
+extern "C" shim_rc_t shim_add_peer(
+    shim_t* s, shim_id_t id, char const* host_port)
 try
 {
     std::string host;
@@ -538,11 +389,8 @@ catch (...)
     return SHIM_ERROR;
 }
 
-extern "C" shim_rc_t shim_want(shim_t* s,
-    shim_id_t id,
-    shim_want_t const* want,
-    uint32_t n,
-    int restart)
+extern "C" shim_rc_t shim_want(
+    shim_t* s, shim_id_t id, shim_want_t const* want, uint32_t n, int restart)
 try
 {
     shim_slot* const slot = s->find(id);
@@ -557,11 +405,8 @@ try
 
     std::shared_ptr<shim::storage> const store = slot->t->store();
 
-    if (slot->t->wants.replace(want,
-            n,
-            slot->info->piece_n,
-            restart != 0,
-            store.get()))
+    if (slot->t->wants.replace(
+            want, n, slot->info->piece_n, restart != 0, store.get()))
     {
         slot->t->poke();
     }
@@ -573,10 +418,8 @@ catch (...)
     return SHIM_ERROR;
 }
 
-extern "C" shim_rc_t shim_forget(shim_t* s,
-    shim_id_t id,
-    uint32_t first,
-    uint32_t n)
+extern "C" shim_rc_t shim_forget(
+    shim_t* s, shim_id_t id, uint32_t first, uint32_t n)
 try
 {
     shim_slot* const slot = s->find(id);
@@ -584,8 +427,8 @@ try
     if (slot == nullptr)
         return SHIM_GONE;
 
-    boost::asio::post(*s->ctx->ioc,
-        [t = slot->t, first, n] { t->forget(first, n); });
+    boost::asio::post(
+        *s->ctx->ioc, [t = slot->t, first, n] { t->forget(first, n); });
     return SHIM_OK;
 }
 catch (...)

@@ -42,7 +42,8 @@ void fill_tracker(shim_tracker_t& out, lt::announce_entry const& e)
 
     for (lt::announce_endpoint const& ep : e.endpoints)
     {
-        for (auto const v : {lt::protocol_version::V1, lt::protocol_version::V2})
+        for (auto const v :
+            {lt::protocol_version::V1, lt::protocol_version::V2})
         {
             lt::announce_infohash const& a = ep.info_hashes[v];
 
@@ -88,9 +89,7 @@ void fill_peer(shim_peer_t& out, lt::peer_info const& p)
 
 } // namespace
 
-extern "C" shim_rc_t shim_info(shim_t* s,
-    shim_id_t id,
-    shim_info_t* info)
+extern "C" shim_rc_t shim_info(shim_t* s, shim_id_t id, shim_info_t* info)
 try
 {
     shim_slot const* const slot = s->find(id);
@@ -126,10 +125,8 @@ catch (...)
     return SHIM_ERROR;
 }
 
-extern "C" shim_rc_t shim_file(shim_t* s,
-    shim_id_t id,
-    uint32_t n,
-    shim_file_t* file)
+extern "C" shim_rc_t shim_file(
+    shim_t* s, shim_id_t id, uint32_t n, shim_file_t* file)
 try
 {
     shim_slot const* const slot = s->find(id);
@@ -157,10 +154,8 @@ catch (...)
     return SHIM_ERROR;
 }
 
-extern "C" shim_rc_t shim_info_bytes(shim_t* s,
-    shim_id_t id,
-    void const** buf,
-    size_t* len)
+extern "C" shim_rc_t shim_info_bytes(
+    shim_t* s, shim_id_t id, void const** buf, size_t* len)
 try
 {
     shim_slot const* const slot = s->find(id);
@@ -197,11 +192,8 @@ try
     if (!slot->info)
         return SHIM_NOT_READY;
 
-    std::string const out = shim::make_metainfo(*slot->info,
-        slot->handle,
-        comment,
-        created_by,
-        creation_date);
+    std::string const out = shim::make_metainfo(
+        *slot->info, slot->handle, comment, created_by, creation_date);
 
     *buf = std::malloc(out.size());
 
@@ -222,10 +214,8 @@ extern "C" void shim_free(void* buf)
     std::free(buf);
 }
 
-extern "C" shim_rc_t shim_web_seeds(shim_t* s,
-    shim_id_t id,
-    char** list,
-    uint32_t* n)
+extern "C" shim_rc_t shim_web_seeds(
+    shim_t* s, shim_id_t id, char** list, uint32_t* n)
 try
 {
     shim_slot const* const slot = s->find(id);
@@ -253,9 +243,8 @@ catch (...)
     return SHIM_ERROR;
 }
 
-extern "C" shim_rc_t shim_torrent_status(shim_t* s,
-    shim_id_t id,
-    shim_torrent_status_t* status)
+extern "C" shim_rc_t shim_torrent_status(
+    shim_t* s, shim_id_t id, shim_torrent_status_t* status)
 try
 {
     shim_slot const* const slot = s->find(id);
@@ -273,8 +262,8 @@ try
     status->peers = std::uint32_t(st.num_peers);
     status->seeds = std::uint32_t(st.num_seeds);
     status->known_peers = std::uint32_t(std::max(st.list_peers, 0));
-    status->download_rate
-        = std::uint64_t(std::max(st.download_payload_rate, 0));
+    status->download_rate =
+        std::uint64_t(std::max(st.download_payload_rate, 0));
     status->upload_rate = std::uint64_t(std::max(st.upload_rate, 0));
     status->downloaded = std::uint64_t(st.total_payload_download);
     status->uploaded = slot->t->uploaded;
@@ -285,8 +274,8 @@ try
         [](lt::peer_info const& p)
         { return bool(p.flags & lt::peer_info::remote_interested); });
 
-    status->interested_peers
-        = std::uint8_t(std::min<std::ptrdiff_t>(interested, 255));
+    status->interested_peers =
+        std::uint8_t(std::min<std::ptrdiff_t>(interested, 255));
     return SHIM_OK;
 }
 catch (...)
@@ -294,11 +283,8 @@ catch (...)
     return SHIM_ERROR;
 }
 
-extern "C" shim_rc_t shim_trackers(shim_t* s,
-    shim_id_t id,
-    shim_tracker_t* out,
-    uint32_t max,
-    uint32_t* n)
+extern "C" shim_rc_t shim_trackers(
+    shim_t* s, shim_id_t id, shim_tracker_t* out, uint32_t max, uint32_t* n)
 try
 {
     shim_slot const* const slot = s->find(id);
@@ -327,11 +313,8 @@ catch (...)
     return SHIM_ERROR;
 }
 
-extern "C" shim_rc_t shim_peers(shim_t* s,
-    shim_id_t id,
-    shim_peer_t* out,
-    uint32_t max,
-    uint32_t* n)
+extern "C" shim_rc_t shim_peers(
+    shim_t* s, shim_id_t id, shim_peer_t* out, uint32_t max, uint32_t* n)
 try
 {
     shim_slot const* const slot = s->find(id);

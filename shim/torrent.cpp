@@ -86,8 +86,8 @@ bool torrent::uploading() const
 
 void torrent::poke()
 {
-    boost::asio::post(*ctx->ioc,
-        [self = shared_from_this()] { self->reconcile(); });
+    boost::asio::post(
+        *ctx->ioc, [self = shared_from_this()] { self->reconcile(); });
 }
 
 /*
@@ -161,8 +161,8 @@ void torrent::apply(want_table::wish const& w,
 {
     auto const it = m_told.find(w.piece);
     bool const known = it != m_told.end();
-    bool const had_deadline
-        = known && it->second.deadline != clock::time_point();
+    bool const had_deadline =
+        known && it->second.deadline != clock::time_point();
 
     if (w.priority == 0 && !known)
         return;
@@ -179,12 +179,12 @@ void torrent::apply(want_table::wish const& w,
             w.deadline - clock::now());
 
         /* raises the priority to 7 and, if it was 0, requests at once */
-        handle.set_piece_deadline(index(w.piece),
-            int(std::max<std::int64_t>(ms.count(), 0)));
+        handle.set_piece_deadline(
+            index(w.piece), int(std::max<std::int64_t>(ms.count(), 0)));
 
         if (w.priority != 7)
-            batch.emplace_back(index(w.piece),
-                lt::download_priority_t(w.priority));
+            batch.emplace_back(
+                index(w.piece), lt::download_priority_t(w.priority));
     }
     else
     {
@@ -329,22 +329,36 @@ void torrent::abort_held(std::uint32_t const piece)
     if (it == held.end())
         return;
 
-    ++pending_aborts[piece];
+    std::vector<write_handler>& list = aborting[piece];
+
+    for (write_handler& w : it->second.writes)
+        list.push_back(std::move(w));
+
+    held.erase(it);
 
     boost::asio::post(*ctx->ioc,
-        [self = shared_from_this(),
-            piece,
-            writes = std::move(it->second.writes)]() mutable
+        [self = shared_from_this(), piece]
         {
             hash_handler none;
+            std::vector<write_handler> writes;
+            auto const node = self->aborting.extract(piece);
 
-            if (--self->pending_aborts[piece] == 0)
-                self->pending_aborts.erase(piece);
+            if (node)
+                writes = std::move(node.mapped());
 
             self->answer_aborted(piece, none, writes, false);
         });
+}
 
-    held.erase(it);
+void torrent::finish_aborts(std::uint32_t const piece)
+{
+    auto const node = aborting.extract(piece);
+
+    if (!node)
+        return;
+
+    for (write_handler& w : node.mapped())
+        w(aborted());
 }
 
 void torrent::abort_all_held()
@@ -375,136 +389,6 @@ void torrent::abort_all_held()
 
     m_anchor_hash = nullptr;
     m_anchor_writes.clear();
-}
-
-bool torrent::anchor_write(std::uint32_t const piece, write_handler& handler)
-{
-    if (!m_anchor_filling || piece != m_anchor)
-        return false;
-
-    m_anchor_writes.push_back(std::move(handler));
-    return true;
-}
-
-bool torrent::anchor_hash(std::uint32_t const piece, hash_handler& handler)
-{
-    if (!m_anchor_filling || piece != m_anchor)
-        return false;
-
-    m_anchor_hash = std::move(handler);
-    return true;
-}
-
-bool torrent::anchor_fits(std::uint32_t const piece) const
-{
-    return held.count(piece) == 0 && pending_aborts.count(piece) == 0
-        && m_told.count(piece) == 0 && wants.get(piece).priority == 0;
-}
-
-/*
- * Somewhere in the second half: players read the beginning and the end, so
- * this is the piece that is least likely to be wanted soon.
- */
-void torrent::place_anchor()
-{
-    constexpr int tries = 64;
-    std::uint32_t const start
-        = std::uint32_t(std::uint64_t(m_piece_n) * 5 / 8);
-
-    for (std::uint32_t i = 0; i < m_piece_n && i < tries; ++i)
-    {
-        std::uint32_t const piece = (start + i) % m_piece_n;
-
-        if (anchor_fits(piece) && place_anchor_at(piece))
-            return;
-    }
-}
-
-bool torrent::place_anchor_at(std::uint32_t const piece)
-{
-    std::vector<char> const zeros(std::size_t(m_files->piece_size(
-        index(piece))));
-
-    m_anchor = piece;
-    m_anchor_filling = true;
-    handle.piece_priority(index(piece), lt::low_priority);
-
-    /*
-     * Runs at once, on this thread, down to our async_write() and
-     * async_hash(); overwrite is not set, so that a block which is on its way
-     * from a peer is left alone.
-     */
-    handle.add_piece(index(piece), zeros.data());
-    m_anchor_filling = false;
-
-    if (m_anchor_hash)
-    {
-        m_anchor_held = true;
-        return true;
-    }
-
-    handle.piece_priority(index(piece), lt::dont_download);
-
-    if (!m_anchor_writes.empty())
-    {
-        /* some blocks were not free: give the others back */
-        for (write_handler const& w : m_anchor_writes)
-            w(aborted());
-
-        m_anchor_writes.clear();
-    }
-
-    return false;
-}
-
-/*
- * The blocks are called written and the piece bad; since it came from no peer
- * nobody is blamed, and libtorrent forgets it.  Not an abort, as for pieces
- * from peers: add_piece() leaves blocks of aborted writes in limbo.
- */
-void torrent::release_anchor()
-{
-    std::uint32_t const piece = m_anchor;
-    std::vector<write_handler> const writes = std::move(m_anchor_writes);
-    hash_handler const hash = std::move(m_anchor_hash);
-    lt::sha1_hash never = lt::sha1_hash::max();
-
-    m_anchor_writes.clear();
-    m_anchor_hash = nullptr;
-    m_anchor_held = false;
-    m_anchor_settling = true;
-
-    for (write_handler const& w : writes)
-        w(lt::storage_error());
-
-    hash(index(piece), never, lt::storage_error());
-
-    /*
-     * Behind the completion of async_clear_piece(), posted just now by this
-     * thread, in which libtorrent makes the blocks free.
-     */
-    boost::asio::post(*ctx->ioc,
-        [self = shared_from_this(), piece]
-        {
-            std::vector<std::pair<lt::piece_index_t,
-                lt::download_priority_t>>
-                batch;
-
-            self->m_anchor_settling = false;
-
-            if (self->m_closed || !self->handle.is_valid())
-                return;
-
-            self->handle.piece_priority(index(piece), lt::dont_download);
-
-            self->apply(self->wants.get(piece), batch);
-
-            if (!batch.empty())
-                self->handle.prioritize_pieces(batch);
-
-            self->order_wanted();
-            self->hint_peers();
-        });
 }
 
 /*

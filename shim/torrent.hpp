@@ -43,11 +43,10 @@ namespace shim
 class peer;
 
 using write_handler = std::function<void(lt::storage_error const&)>;
-using hash_handler = std::function<void(lt::piece_index_t,
-    lt::sha1_hash const&,
-    lt::storage_error const&)>;
-using sender_set
-    = std::set<std::weak_ptr<peer>, std::owner_less<std::weak_ptr<peer>>>;
+using hash_handler = std::function<void(
+    lt::piece_index_t, lt::sha1_hash const&, lt::storage_error const&)>;
+using sender_set =
+    std::set<std::weak_ptr<peer>, std::owner_less<std::weak_ptr<peer>>>;
 
 /* What libtorrent is answered when a job was not done. */
 lt::storage_error aborted();
@@ -68,7 +67,7 @@ public:
     shim_id_t const id;
     std::shared_ptr<context> const ctx;
     want_table wants;
-    std::atomic<std::uint64_t> uploaded{0};     /* payload bytes */
+    std::atomic<std::uint64_t> uploaded{0}; /* payload bytes */
 
     /* Any thread. */
     std::shared_ptr<storage> store() const;
@@ -90,15 +89,21 @@ public:
 
     lt::torrent_handle handle;
     std::unordered_map<std::uint32_t, held_piece> held;
-    std::unordered_map<std::uint32_t, std::uint32_t> pending_aborts;
+    std::unordered_map<std::uint32_t, std::vector<write_handler>> aborting;
     std::vector<std::weak_ptr<peer>> peers;
-    std::weak_ptr<peer> sender;         /* of the block that arrives */
-    bool suspicious = false;            /* a piece was bad */
+    std::weak_ptr<peer> sender; /* of the block that arrives */
+    bool suspicious = false;    /* a piece was bad */
     bool pause_is_kick = false;
 
     void files_checked();
     void reconcile();
     void tick();
+
+    /*
+     * Aborts the writes that are to be aborted for a piece, unless a hash job
+     * has taken them over (disk.hpp, rule 4).
+     */
+    void finish_aborts(std::uint32_t piece);
 
     /*
      * libtorrent's answer for a piece we have verified, or that was evicted
@@ -148,8 +153,8 @@ private:
     };
 
     void apply(want_table::wish const& w,
-        std::vector<std::pair<lt::piece_index_t,
-            lt::download_priority_t>>& batch);
+        std::vector<std::pair<lt::piece_index_t, lt::download_priority_t>>&
+            batch);
     void order_wanted();
     void clear_deadlines(std::vector<want_table::wish>& wishes);
     bool anchor_fits(std::uint32_t piece) const;
@@ -157,19 +162,19 @@ private:
     bool place_anchor_at(std::uint32_t piece);
     void release_anchor();
 
-    mutable std::mutex m_mutex;         /* of the two pointers */
+    mutable std::mutex m_mutex; /* of the two pointers */
     std::shared_ptr<storage> m_store;
     std::shared_ptr<layout const> m_info;
     std::atomic<bool> m_closed{false};
 
     /* network thread */
     std::unordered_map<std::uint32_t, told> m_told;
-    std::vector<std::uint32_t> m_order;     /* wanted, most urgent first */
+    std::vector<std::uint32_t> m_order; /* wanted, most urgent first */
     clock::time_point m_pulse_end;
     std::uint32_t m_piece_n = 0;
     std::shared_ptr<lt::torrent_info const> m_files;
     bool m_checked = false;
-    std::map<lt::tcp::endpoint, int> m_unreached;   /* attempts left */
+    std::map<lt::tcp::endpoint, int> m_unreached; /* attempts left */
     std::set<lt::tcp::endpoint> m_utp_tried;
 
     std::vector<write_handler> m_anchor_writes;
@@ -177,8 +182,8 @@ private:
     std::uint32_t m_anchor = 0;
     bool m_anchor_filling = false;
     bool m_anchor_held = false;
-    bool m_anchor_settling = false;     /* libtorrent takes it back */
-    bool m_anchor_dropped = false;      /* idle for too long */
+    bool m_anchor_settling = false; /* libtorrent takes it back */
+    bool m_anchor_dropped = false;  /* idle for too long */
 };
 
 } // namespace shim

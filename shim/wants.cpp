@@ -55,8 +55,8 @@ bool want_table::replace(shim_want_t const* const want,
     for (std::uint32_t i = 0; i < n; ++i)
     {
         shim_want_t const& w = want[i];
-        std::uint8_t const priority
-            = w.priority < 1 ? 1 : (w.priority > 7 ? 7 : w.priority);
+        std::uint8_t const priority =
+            w.priority < 1 ? 1 : (w.priority > 7 ? 7 : w.priority);
         clock::time_point const deadline = w.deadline_ms < 0
             ? clock::time_point()
             : now + milliseconds(w.deadline_ms);

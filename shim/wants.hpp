@@ -56,7 +56,7 @@ public:
     struct wish
     {
         std::uint32_t piece;
-        std::uint8_t priority;      /* 0: not wanted */
+        std::uint8_t priority; /* 0: not wanted */
         clock::time_point deadline;
     };
 
