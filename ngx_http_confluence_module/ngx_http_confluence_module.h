@@ -173,6 +173,7 @@ struct ngx_http_confluence_ctx_s {
     ngx_event_t                     wake;       /* by the link, and timer */
     ngx_msec_t                      waited;     /* ms */
     ngx_msec_t                      wait_start;
+    ngx_msec_t                      wait_timeout;
 
     unsigned                        selected:1; /* hash is set */
     unsigned                        has_path:1;
@@ -288,8 +289,8 @@ ngx_int_t ngx_http_confluence_start(ngx_http_request_t *r,
     ngx_int_t (*run)(ngx_http_request_t *r, ngx_http_confluence_ctx_t *ctx));
 
 /*
- * Waits for the engine or the end of timeout (ms since the wait began), and
- * for the client's leaving.
+ * Waits for the engine or the end of timeout (ms since the wait began; less
+ * if there is no engine at all), and for the client's leaving.
  *
  * Returns NGX_AGAIN, or what to finalize the request with.
  */

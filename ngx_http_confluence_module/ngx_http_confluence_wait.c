@@ -5,6 +5,13 @@
 #include "ngx_http_confluence_module.h"
 
 
+/*
+ * An engine comes back within a second or so after a reload, an upgrade or a
+ * crash; without any for so long there is nothing to wait for.
+ */
+#define NGX_HTTP_CONFLUENCE_ENGINE_TIMEOUT  5000    /* ms */
+
+
 static void ngx_http_confluence_wake_handler(ngx_event_t *ev);
 static void ngx_http_confluence_write_handler(ngx_http_request_t *r);
 static void ngx_http_confluence_run(ngx_http_request_t *r,
@@ -70,6 +77,7 @@ ngx_http_confluence_start(ngx_http_request_t *r,
 static void
 ngx_http_confluence_wake_handler(ngx_event_t *ev)
 {
+    ngx_msec_int_t              left;
     ngx_connection_t           *c;
     ngx_http_request_t         *r;
     ngx_http_confluence_ctx_t  *ctx;
@@ -82,7 +90,16 @@ ngx_http_confluence_wake_handler(ngx_event_t *ev)
 
     if (ev->timedout) {
         ev->timedout = 0;
-        ctx->timedout = 1;
+
+        left = (ngx_msec_int_t) (ctx->wait_start + ctx->wait_timeout
+                                 - ngx_current_msec);
+
+        if (ctx->waiter.seen && left > 0) {
+            ngx_add_timer(ev, left);
+
+        } else {
+            ctx->timedout = 1;
+        }
     }
 
     ngx_http_confluence_run(r, ctx);
@@ -143,6 +160,11 @@ ngx_http_confluence_wait(ngx_http_request_t *r, ngx_http_confluence_ctx_t *ctx,
         ctx->waiting = 1;
         ctx->timedout = 0;
         ctx->wait_start = ngx_current_msec;
+        ctx->wait_timeout = timeout;
+
+        if (!ctx->waiter.seen) {
+            timeout = ngx_min(timeout, NGX_HTTP_CONFLUENCE_ENGINE_TIMEOUT);
+        }
 
         /*
          * Not cancelable: it is what keeps a worker that exits gracefully
