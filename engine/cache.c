@@ -14,10 +14,13 @@
 
 #include "boot.h"
 #include "layout.h"
+#include "log.h"
 #include "scan.h"
 
 
-#define CACHE_FULL_TIME  60         /* seconds */
+#define CACHE_FULL_TIME   60000             /* ms */
+#define CACHE_FULL_RETRY  900               /* ms */
+#define CACHE_FULL_FREE   MAP_SEGMENT_SIZE  /* bytes, at once */
 
 
 static void cache_add(cache_t *cache, store_t *store);
@@ -227,7 +230,6 @@ cache_retire(cache_t *cache, store_t *store)
 int
 cache_reserve(cache_t *cache, store_t *store, uint32_t piece, int force)
 {
-    time_t    now;
     uint64_t  n;
 
     if (__atomic_load_n(&store->map.states[piece], __ATOMIC_RELAXED)
@@ -236,9 +238,7 @@ cache_reserve(cache_t *cache, store_t *store, uint32_t piece, int force)
         return 0;
     }
 
-    now = time(NULL);
-
-    if (cache->full != 0 && now - cache->full > CACHE_FULL_TIME) {
+    if (cache->full != 0 && engine_now() - cache->full > CACHE_FULL_TIME) {
         cache->full = 0;
         cache->limit = cache->max_size;
     }
@@ -257,7 +257,7 @@ cache_reserve(cache_t *cache, store_t *store, uint32_t piece, int force)
         }
     }
 
-    cache->used += store_charge(store, piece, now);
+    cache->used += store_charge(store, piece, time(NULL));
 
     return 0;
 }
@@ -298,19 +298,28 @@ cache_evict(cache_t *cache)
 }
 
 
+int
+cache_is_full(const cache_t *cache)
+{
+    return cache->full != 0 && engine_now() - cache->full < CACHE_FULL_RETRY;
+}
+
+
 uint64_t
 cache_disk_full(cache_t *cache)
 {
-    uint64_t  n;
+    uint64_t  n, used;
 
-    n = cache_evict(cache);
+    used = cache->used;
 
-    if (n != 0) {
-        cache->full = time(NULL);
-        cache->limit = cache->used;
-    }
+    do {
+        n = cache_evict(cache);
+    } while (n != 0 && used - cache->used < CACHE_FULL_FREE);
 
-    return n;
+    cache->full = engine_now();
+    cache->limit = cache->used;
+
+    return used - cache->used;
 }
 
 

@@ -19,8 +19,6 @@
 #define _ENGINE_CACHE_H_INCLUDED_
 
 
-#include <time.h>
-
 #include "store.h"
 
 
@@ -37,7 +35,7 @@ typedef struct {
     int              dir;
     int64_t          max_size;  /* bytes, negative: no limit */
     int64_t          limit;     /* the same, or less while the disk is full */
-    time_t           full;      /* when the disk was seen to be full, or 0 */
+    int64_t          full;      /* when the disk was full, ms, or 0 */
     uint64_t         used;      /* bytes charged */
 
     store_t         *stores;    /* hash by ih */
@@ -96,6 +94,12 @@ void cache_unreserve(cache_t *cache, store_t *store, uint32_t piece);
 
 /* Evicts the best victim.  Returns the bytes freed, 0 if there is none. */
 uint64_t cache_evict(cache_t *cache);
+
+/*
+ * Nonzero for a second after the disk was seen to be full, the time until the
+ * pieces that failed are asked for again.
+ */
+int cache_is_full(const cache_t *cache);
 
 /*
  * The disk is full below the limit: evicts, and keeps to what fits for a

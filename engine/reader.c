@@ -94,6 +94,7 @@ reader_start(request_t *request)
 
     if (!request->reading) {
         request->reading = 1;
+        torrent->engine->reader_n++;
         TAILQ_INSERT_TAIL(&torrent->store->windows, &request->window, link);
     }
 
@@ -108,13 +109,29 @@ reader_start(request_t *request)
 }
 
 
+/*
+ * The window grows with what was read on, and with the rate.  Together the
+ * windows take no more than half of the cache, which would else be full of
+ * what may not be evicted.
+ */
 static uint64_t
 reader_window(const request_t *request)
 {
-    int64_t   elapsed;
-    uint64_t  window, read, rate, limit;
+    int64_t    elapsed;
+    uint64_t   window, read, rate, limit, share;
+    engine_t  *engine;
 
-    limit = request->conn->engine->conf.readahead;
+    engine = request->conn->engine;
+    limit = engine->conf.readahead;
+
+    if (engine->cache.limit >= 0) {
+        share = engine->cache.limit / 2 / (engine->reader_n + 1);
+
+        if (limit > share) {
+            limit = share;
+        }
+    }
+
     read = request->begin - request->start;
     window = READER_WINDOW_MIN + 2 * read;
 
@@ -153,6 +170,7 @@ reader_stop(request_t *request)
     }
 
     request->reading = 0;
+    request->torrent->engine->reader_n--;
     TAILQ_REMOVE(&request->torrent->store->windows, &request->window, link);
 
     reader_dirty(request->torrent);
@@ -261,6 +279,32 @@ reader_schedule(torrent_t *torrent)
     torrent->want_n = n;
 
     (void) shim_want(torrent->engine->shim, torrent->id, wants, n, restart);
+}
+
+
+void
+reader_shrink(engine_t *engine)
+{
+    torrent_t  *torrent, *next;
+    request_t  *request;
+
+    HASH_ITER(hh, engine->torrents, torrent, next) {
+
+        if (torrent->store == NULL) {
+            continue;
+        }
+
+        reader_abandon(torrent);
+
+        TAILQ_FOREACH(request, &torrent->requests, link) {
+            if (request->reading) {
+                request->window.end = request->window.begin
+                                      + reader_window(request);
+            }
+        }
+
+        reader_dirty(torrent);
+    }
 }
 
 

@@ -34,6 +34,12 @@ void reader_dirty(torrent_t *torrent);
 /* Tells the shim what is wanted now. */
 void reader_schedule(torrent_t *torrent);
 
+/*
+ * There is less space than was thought: reservations are given back, windows
+ * measured anew, and everything is scheduled again.
+ */
+void reader_shrink(engine_t *engine);
+
 /* The torrent is dropped: what was reserved for wanted pieces is free. */
 void reader_abandon(torrent_t *torrent);
 

@@ -181,7 +181,7 @@ store_read(void *ctx, uint32_t piece, uint32_t offset, void *buf,
     rc = store_lock_segment(store, segment, &fd);
 
     if (rc != 0) {
-        return rc;
+        return (rc == EAGAIN) ? ESTALE : rc;
     }
 
     state = store_state(store, piece);

@@ -390,20 +390,26 @@ torrent_fail(torrent_t *torrent, unsigned status, const char *text)
 static void
 torrent_storage_error(torrent_t *torrent, int error)
 {
+    int         full;
     char        text[128], hex[41];
-    uint64_t    freed;
     engine_t   *engine;
     request_t  *request, *next;
 
     engine = torrent->engine;
-    freed = 0;
+    full = (error == ENOSPC || error == EDQUOT);
 
-    if (error == ENOSPC || error == EDQUOT) {
-        freed = cache_disk_full(&engine->cache);
-    }
+    if (full) {
 
-    if (freed != 0) {
-        return;
+        if (cache_is_full(&engine->cache)) {
+            return;     /* a block that was under way when it was seen */
+        }
+
+        reader_shrink(engine);
+
+        if (cache_disk_full(&engine->cache) != 0) {
+            reader_shrink(engine);      /* by the new limit */
+            return;
+        }
     }
 
     map_hex(hex, torrent->ih, 20);
@@ -419,9 +425,7 @@ torrent_storage_error(torrent_t *torrent, int error)
         next = TAILQ_NEXT(request, link);
 
         if (request->reading && request->waiting) {
-            reply_fail(request,
-                        (error == ENOSPC || error == EDQUOT) ? 507 : 500,
-                        text);
+            reply_fail(request, full ? 507 : 500, text);
         }
     }
 }

@@ -138,6 +138,8 @@ struct engine_s {
     TAILQ_HEAD(, torrent_s)    dirty;
     TAILQ_HEAD(, torrent_s)    idle;        /* longest idle first */
 
+    unsigned                   reader_n;    /* requests that read */
+
     LIST_HEAD(, conn_s)        conns;
     uint8_t                   *packet;      /* PROTO_PACKET_MAX bytes */
 

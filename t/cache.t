@@ -125,7 +125,8 @@ is($c->fetch($c->url($f2, route => '/info'))->{body}, $f2->{info},
 # kill -9 of all of it
 
 my ($group) = $t->read_file('nginx.pid') =~ /(\d+)/;
-kill 'KILL', children($group), $group;
+my @processes = ($group, children($group));
+kill 'KILL', $_ for @processes;        # the master first: it would start new ones
 Test::Confluence::wait_for(sub {
 	waitpid($group, POSIX::WNOHANG());
 	!kill(0, $group)
