@@ -18,7 +18,8 @@ SHAREDIR  = /usr/share/nginx/modules-available
 ifeq ($(SANITIZE),)
 OPT       = -g -O2 -D_FORTIFY_SOURCE=2 -fstack-protector-strong
 else
-OPT       = -g -O1 -fno-omit-frame-pointer -fsanitize=$(SANITIZE)
+OPT       = -g -O1 -fno-omit-frame-pointer -fsanitize=$(SANITIZE) \
+            -fno-sanitize=vptr
 endif
 
 TORRENT   = $(shell pkg-config --cflags libtorrent-rasterbar)
