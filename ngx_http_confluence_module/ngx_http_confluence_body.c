@@ -280,6 +280,10 @@ ngx_http_confluence_body_extent(ngx_http_request_t *r,
 
     for (i = 0; i < NGX_HTTP_CONFLUENCE_TRIES; i++) {
 
+        if (!map_usable(&d->torrent->map)) {
+            return NGX_DECLINED;
+        }
+
         offset = map_translate(&d->torrent->map, d->file, d->pos, &run);
 
         if (run > (uint64_t) (end - d->pos)) {

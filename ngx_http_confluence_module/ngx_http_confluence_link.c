@@ -370,7 +370,7 @@ ngx_http_confluence_link_welcome(ngx_http_confluence_link_t *link,
     if (link->warned) {
         link->warned = 0;
         ngx_log_error(NGX_LOG_NOTICE, link->log, 0,
-                      "connected to the confluence engine again");
+                      "connected to the confluence engine");
     }
 
     /* hints of the time between are lost */

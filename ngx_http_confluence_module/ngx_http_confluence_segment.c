@@ -172,7 +172,10 @@ ngx_http_confluence_segment_open(ngx_http_confluence_torrent_t *torrent,
     if (segment->fd == NGX_INVALID_FILE) {
         err = ngx_errno;
 
-        if (err == NGX_ENOENT && !map_still(&torrent->map, extent)) {
+        if (err == NGX_ENOENT
+            && (!map_usable(&torrent->map)
+                || !map_still(&torrent->map, extent)))
+        {
             return NGX_DECLINED;
         }
 
@@ -181,7 +184,12 @@ ngx_http_confluence_segment_open(ngx_http_confluence_torrent_t *torrent,
         return NGX_ERROR;
     }
 
-    if (!map_still(&torrent->map, extent)) {
+    /*
+     * A file of this name may belong to the map that replaced a retired one,
+     * and then not be complete; not so if the map is still in use now.
+     */
+
+    if (!map_usable(&torrent->map) || !map_still(&torrent->map, extent)) {
         if (ngx_close_file(segment->fd) == NGX_FILE_ERROR) {
             ngx_log_error(NGX_LOG_ALERT, log, ngx_errno,
                           ngx_close_file_n " \"%s\" failed", name);
