@@ -7,8 +7,7 @@ class Row:
     """A line of the table.
 
     ours, reference: measured values, one per run; reference may be empty.
-    ratio: "pairs" compares run by run.
-    bound: "of", "<=" or ">=", and a number: what the issue asks for.
+    ratios: of neighbouring runs.  bounds: what is asked for.
     """
 
     def __init__(self, figure, what, unit, ours, reference=(), ratios=(),
@@ -61,8 +60,6 @@ def percentile(values, share):
 def number(value):
     size = abs(value)
 
-    if size >= 1000:
-        return '%.0f' % value
     if size >= 100:
         return '%.0f' % value
     if size >= 10:

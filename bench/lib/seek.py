@@ -21,9 +21,9 @@ from report import Bound, Row, median, percentile
 SIZE = 1536 * swarm.MIB
 RANGE = 65536
 SEEDERS = 3
-RATE = 4 * swarm.MIB        # bytes/s of each
-SMOOTH = 'tick_interval=20'     # ms; see there
-SLOT = 32 * swarm.MIB       # one seek leads to each of these
+RATE = 4 * swarm.MIB            # bytes/s of each
+SMOOTH = 'tick_interval=20'     # ms, of each
+SLOT = 32 * swarm.MIB           # one seek leads to each of these
 
 
 def run(bench):

@@ -112,8 +112,10 @@ class Nginx:
 
     def healthy(self):
         if self.master.ended():
-            raise RuntimeError('nginx did not start, see '
-                               + self.dir + '/error.log')
+            with open(self.dir + '/error.log') as f:
+                last = f.read().strip().split('\n')[-1]
+
+            raise RuntimeError('nginx did not start: ' + last)
 
         try:
             with client.Response(self.address, '/health', timeout=5) as r:
