@@ -48,6 +48,7 @@ namespace
 constexpr int burst_per_second = 4;
 constexpr int max_burst = 64; /* blocks */
 constexpr std::chrono::milliseconds pulse_time(80);
+constexpr std::size_t pulse_peers = 8; /* the fastest */
 
 } // namespace
 
@@ -269,6 +270,10 @@ void torrent::hint_peers()
         able[i]->hint(order, share);
     }
 
+    if (able.size() > pulse_peers)
+        able.resize(pulse_peers);
+
+    m_pulsed.assign(able.begin(), able.end());
     m_pulse_end = clock::now() + pulse_time;
     ctx->uploads->pulse(weak_from_this());
 }
@@ -278,7 +283,7 @@ bool torrent::pulse()
     if (m_closed || clock::now() > m_pulse_end || !wants.any())
         return false;
 
-    for (auto const& weak : peers)
+    for (auto const& weak : m_pulsed)
     {
         auto const p = weak.lock();
 

@@ -170,6 +170,7 @@ private:
     /* network thread */
     std::unordered_map<std::uint32_t, told> m_told;
     std::vector<std::uint32_t> m_order; /* wanted, most urgent first */
+    std::vector<std::weak_ptr<peer>> m_pulsed;
     clock::time_point m_pulse_end;
     std::uint32_t m_piece_n = 0;
     std::shared_ptr<lt::torrent_info const> m_files;
