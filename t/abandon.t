@@ -22,7 +22,9 @@ my $c = Test::Confluence->new($t)->has('libtorrent');
 
 # a cache that is smaller than the torrent: pieces are given up, too
 
-$t->write_file_expand('nginx.conf', <<'EOF' =~ s/%%CONFLUENCE%%/$c->conf(cache_path => $t->testdir() . '\/cache max_size=24m')/er);
+my $conf = $c->conf(cache_path => $t->testdir() . '/cache max_size=24m');
+
+$t->write_file_expand('nginx.conf', <<'EOF' =~ s/%%CONFLUENCE%%/$conf/r);
 
 %%TEST_GLOBALS%%
 

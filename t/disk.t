@@ -33,7 +33,12 @@ END {
 }
 
 
-$t->write_file_expand('nginx.conf', <<'EOF' =~ s{%%CONFLUENCE%%}{$c->conf(cache_path => "$dir/disk/cache max_size=off", wait_timeout => "3s")}er);
+my $conf = $c->conf(
+	cache_path => "$dir/disk/cache max_size=off",
+	wait_timeout => "3s"
+);
+
+$t->write_file_expand('nginx.conf', <<'EOF' =~ s/%%CONFLUENCE%%/$conf/r);
 
 %%TEST_GLOBALS%%
 

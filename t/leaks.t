@@ -19,7 +19,9 @@ select STDOUT; $| = 1;
 my $t = Test::Nginx->new()->has(qw/http/);
 my $c = Test::Confluence->new($t)->has('libtorrent');
 
-$t->write_file_expand('nginx.conf', <<'EOF' =~ s{%%CONFLUENCE%%}{$c->conf(cache_path => $t->testdir() . '/cache max_size=16m')}er);
+my $conf = $c->conf(cache_path => $t->testdir() . '/cache max_size=16m');
+
+$t->write_file_expand('nginx.conf', <<'EOF' =~ s/%%CONFLUENCE%%/$conf/r);
 
 %%TEST_GLOBALS%%
 

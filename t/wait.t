@@ -20,7 +20,9 @@ select STDOUT; $| = 1;
 my $t = Test::Nginx->new()->has(qw/http/);
 my $c = Test::Confluence->new($t)->has('libtorrent');
 
-$t->write_file_expand('nginx.conf', <<'EOF' =~ s/%%CONFLUENCE%%/$c->conf(readahead => "128k")/er);
+my $conf = $c->conf(readahead => '128k');
+
+$t->write_file_expand('nginx.conf', <<'EOF' =~ s/%%CONFLUENCE%%/$conf/r);
 
 %%TEST_GLOBALS%%
 
