@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "io.h"
 #include "log.h"
 
 
@@ -64,9 +65,8 @@ metainfo_load(engine_t *engine, const uint8_t *ih, void **buf, size_t *len)
 int
 metainfo_read(int fd, uint64_t len, void **buf)
 {
-    char     *p;
-    size_t    n;
-    ssize_t   rc;
+    int    rc;
+    char  *p;
 
     if (len > METAINFO_MAX) {
         return EFBIG;
@@ -78,13 +78,11 @@ metainfo_read(int fd, uint64_t len, void **buf)
         return ENOMEM;
     }
 
-    for (n = 0; n < len; n += rc) {
-        rc = pread(fd, p + n, len - n, n);
+    rc = io_pread(fd, p, len, 0);
 
-        if (rc <= 0) {
-            free(p);
-            return (rc == 0) ? EINVAL : errno;
-        }
+    if (rc != 0) {
+        free(p);
+        return rc;
     }
 
     *buf = p;
@@ -166,10 +164,8 @@ static int
 metainfo_write(engine_t *engine, const char *name, const void *buf,
     size_t len)
 {
-    int      fd, err;
-    char     temp[METAINFO_NAME + 8];
-    size_t   n;
-    ssize_t  rc;
+    int   fd, err;
+    char  temp[METAINFO_NAME + 8];
 
     snprintf(temp, sizeof(temp), "%s.tmp", name);
 
@@ -180,16 +176,7 @@ metainfo_write(engine_t *engine, const char *name, const void *buf,
         return errno;
     }
 
-    err = 0;
-
-    for (n = 0; n < len; n += rc) {
-        rc = write(fd, (const char *) buf + n, len - n);
-
-        if (rc <= 0) {
-            err = (rc == 0) ? ENOSPC : errno;
-            break;
-        }
-    }
+    err = io_pwrite(fd, buf, len, 0);
 
     if (close(fd) == -1 && err == 0) {
         err = errno;

@@ -19,7 +19,7 @@ select STDOUT; $| = 1;
 my $t = Test::Nginx->new()->has(qw/http/);
 my $c = Test::Confluence->new($t)->has('libtorrent');
 
-my $conf = $c->conf(wait_timeout => '2s');
+my $conf = $c->conf();
 
 $t->write_file_expand('nginx.conf', <<'EOF' =~ s/%%CONFLUENCE%%/$conf/r);
 
@@ -39,8 +39,16 @@ http {
         listen       127.0.0.1:8080;
         server_name  localhost;
 
+        # a bad peer is given up after some seconds
+
         location / {
             confluence;
+            confluence_wait_timeout 20s;
+        }
+
+        location /alone {
+            confluence data;
+            confluence_wait_timeout 2s;
         }
     }
 }
@@ -78,7 +86,7 @@ for my $mode (@modes) {
 	my $bad = $c->seed_scripted($torrent, mode => $mode);
 
 	my $r = $c->fetch({ timeout => 15,
-		url => $c->url($torrent, peers => [ $bad ]) });
+		url => $c->url($torrent, route => '/alone', peers => [ $bad ]) });
 
 	my $good = $r->{status} == 200 ? $torrent->{whole} : '';
 	my $body = $r->{status} == 200 ? $r->{body} : '';
@@ -103,12 +111,13 @@ Test::Confluence::spew("$torrent->{dir}/wrong.bin", 'x' x 500000);
 my $seed = $c->seed_libtorrent($torrent);
 
 my $r = $c->fetch({ timeout => 15,
-	url => $c->url($torrent, peers => [ $seed ]) });
+	url => $c->url($torrent, route => '/alone', peers => [ $seed ]) });
 isnt($r->{status}, 200, 'wrong files');
 unlike($r->{body}, qr/xxx/, 'wrong files, no bad byte');
 
 my $info = $c->torrent('a.bin', size => 100000);
-$r = $c->fetch($c->url({ %$info, ih => 'a' x 40 }, peers => [ $seed ]));
+$r = $c->fetch($c->url({ %$info, ih => 'a' x 40 }, route => '/alone',
+	peers => [ $seed ]));
 is($r->{status}, 504, 'peer without the torrent');
 
 like(http_get('/health'), qr/ 200 OK/, 'healthy');

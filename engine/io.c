@@ -1,0 +1,66 @@
+
+#include "io.h"
+
+#include <errno.h>
+#include <stdint.h>
+#include <unistd.h>
+
+
+int
+io_pwrite(int fd, const void *buf, size_t len, off_t offset)
+{
+    ssize_t         n;
+    const uint8_t  *p;
+
+    p = buf;
+
+    while (len != 0) {
+        n = pwrite(fd, p, len, offset);
+
+        if (n == -1) {
+            if (errno == EINTR) {
+                continue;
+            }
+
+            return errno;
+        }
+
+        p += n;
+        len -= n;
+        offset += n;
+    }
+
+    return 0;
+}
+
+
+int
+io_pread(int fd, void *buf, size_t len, off_t offset)
+{
+    ssize_t   n;
+    uint8_t  *p;
+
+    p = buf;
+
+    while (len != 0) {
+        n = pread(fd, p, len, offset);
+
+        if (n == -1) {
+            if (errno == EINTR) {
+                continue;
+            }
+
+            return errno;
+        }
+
+        if (n == 0) {
+            return EIO;         /* cut short by somebody else */
+        }
+
+        p += n;
+        len -= n;
+        offset += n;
+    }
+
+    return 0;
+}
