@@ -149,7 +149,7 @@ ngx_http_confluence_validators(ngx_http_request_t *r,
     date = ctx->data->torrent ? ctx->data->torrent->map.header->creation_date
                               : 0;
 
-    if (date > 0 && date <= (int64_t) ngx_time()) {
+    if (lcf->etag && date > 0 && date <= (int64_t) ngx_time()) {
         r->headers_out.last_modified_time = (time_t) date;
 
     } else {

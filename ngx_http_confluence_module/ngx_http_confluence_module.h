@@ -46,7 +46,6 @@
 /* parts of a torrent that a route's requests name */
 #define NGX_HTTP_CONFLUENCE_TORRENT     0x01    /* by ih or magnet */
 #define NGX_HTTP_CONFLUENCE_FILE        0x02    /* by path, too */
-#define NGX_HTTP_CONFLUENCE_BODY        0x04    /* POST has a body */
 
 
 typedef struct ngx_http_confluence_ctx_s  ngx_http_confluence_ctx_t;
@@ -279,8 +278,7 @@ void ngx_http_confluence_reset_header(ngx_http_request_t *r,
 /*
  * Runs a request for the first time: run is called now and at each wake-up,
  * until it returns something other than NGX_AGAIN, which finalizes the
- * request.  held: the request's count was raised already (after its body was
- * read).
+ * request.
  *
  * Returns what the handler returns.
  */

@@ -49,7 +49,7 @@ static ngx_http_confluence_route_t  ngx_http_confluence_routes[] = {
     { ngx_string("metainfo"),
       ngx_http_confluence_get|NGX_HTTP_POST,
       ngx_string("GET, HEAD, POST, OPTIONS"),
-      NGX_HTTP_CONFLUENCE_TORRENT|NGX_HTTP_CONFLUENCE_BODY,
+      NGX_HTTP_CONFLUENCE_TORRENT,
       ngx_http_confluence_call_handler,
       PROTO_CALL_METAINFO,
       ngx_string("application/x-bittorrent") },
