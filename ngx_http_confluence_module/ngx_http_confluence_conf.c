@@ -200,7 +200,7 @@ ngx_http_confluence_conf_listen(ngx_conf_t *cf, ngx_command_t *cmd,
     ngx_url_t          u;
     ngx_str_t         *value;
     ngx_uint_t         i;
-    static ngx_str_t   none = ngx_null_string;
+    static ngx_str_t   none = ngx_string("");
     static ngx_str_t   any4 = ngx_string("0.0.0.0:");
     static ngx_str_t   any6 = ngx_string("[::]:");
 
@@ -268,7 +268,7 @@ ngx_http_confluence_conf_dht_bootstrap(ngx_conf_t *cf, ngx_command_t *cmd,
     ngx_url_t          u;
     ngx_str_t         *value;
     ngx_uint_t         i;
-    static ngx_str_t   none = ngx_null_string;
+    static ngx_str_t   none = ngx_string("");
 
     if (mcf->dht_bootstrap.data) {
         return "is duplicate";
@@ -414,9 +414,10 @@ ngx_http_confluence_conf_join(ngx_conf_t *cf, ngx_str_t *list,
         return NGX_ERROR;
     }
 
-    p = ngx_cpymem(data, list->data, list->len);
+    p = data;
 
     if (list->len) {
+        p = ngx_cpymem(p, list->data, list->len);
         *p++ = ',';
     }
 

@@ -65,7 +65,11 @@ ngx_http_confluence_error_text(ngx_http_request_t *r, ngx_uint_t status,
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
-    p = ngx_cpymem(b->pos, text->data, text->len);
+    p = b->pos;
+
+    if (text->len) {
+        p = ngx_cpymem(p, text->data, text->len);
+    }
 
     if (p == b->pos || p[-1] != LF) {
         *p++ = LF;
