@@ -11,7 +11,7 @@
 
 
 #define STORE_PAGE         4096
-#define STORE_CHUNK        (256 * 1024)
+#define STORE_CHUNK        (64 * 1024)
 #define STORE_PREPARE_MAX  (4 * 1024 * 1024)
 
 
@@ -173,7 +173,8 @@ store_write(void *ctx, uint32_t piece, uint32_t offset, void const *buf,
 /*
  * Fills a piece with zeros before its first block.  Pages of the page cache
  * come in the size of the write that makes them: of 16 KiB blocks they would
- * be small, and sendfile() of them costs a worker a third more.
+ * be small, and sendfile() of them costs a worker a third more.  Larger chunks
+ * than these cost the engine more than the workers gain.
  */
 static int
 store_prepare(store_t *store, uint32_t piece, int fd, off_t pos)
