@@ -24,6 +24,7 @@
 
 
 static void cache_add(cache_t *cache, store_t *store);
+static void cache_drop_partial(cache_t *cache, store_t *store);
 static void cache_retire(cache_t *cache, store_t *store);
 static int cache_find_victim(cache_t *cache, cache_victim_t *victim);
 static int cache_victims(cache_t *cache);
@@ -193,9 +194,41 @@ void
 cache_unload(cache_t *cache, store_t *store)
 {
     store->loaded = 0;
+    cache_drop_partial(cache, store);
 
     if (store->charged_n == 0) {
         cache_retire(cache, store);
+    }
+}
+
+
+/*
+ * Gives the space of pieces back that are not whole: the torrent's blocks, in
+ * memory, go with it.
+ */
+static void
+cache_drop_partial(cache_t *cache, store_t *store)
+{
+    int       complete;
+    uint32_t  i, k, n, first;
+
+    for (i = 0; i < store->map.header->segment_n; i++) {
+
+        if (store->map.segments[i].charged == 0) {
+            continue;
+        }
+
+        n = store_segment_pieces(store, i, &first);
+        complete = 0;
+
+        for (k = first; k < first + n; k++) {
+            cache_unreserve(cache, store, k, 1);
+            complete |= store_storage.complete(store, k);
+        }
+
+        if (!complete) {
+            cache->used -= store_evict(store, i, &complete);
+        }
     }
 }
 
@@ -264,9 +297,9 @@ cache_reserve(cache_t *cache, store_t *store, uint32_t piece, int force)
 
 
 void
-cache_unreserve(cache_t *cache, store_t *store, uint32_t piece)
+cache_unreserve(cache_t *cache, store_t *store, uint32_t piece, int partial)
 {
-    cache->used -= store_discharge(store, piece);
+    cache->used -= store_discharge(store, piece, partial);
 }
 
 

@@ -89,8 +89,12 @@ void cache_unload(cache_t *cache, store_t *store);
  */
 int cache_reserve(cache_t *cache, store_t *store, uint32_t piece, int force);
 
-/* Gives the space of a piece back unless there are bytes in it. */
-void cache_unreserve(cache_t *cache, store_t *store, uint32_t piece);
+/*
+ * Gives the space of a piece back unless it is complete; one of which blocks
+ * have come only if partial is given.
+ */
+void cache_unreserve(cache_t *cache, store_t *store, uint32_t piece,
+    int partial);
 
 /* Evicts the best victim.  Returns the bytes freed, 0 if there is none. */
 uint64_t cache_evict(cache_t *cache);

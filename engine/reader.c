@@ -255,7 +255,7 @@ reader_schedule(torrent_t *torrent)
 
         if (!(state & (MAP_PRIORITY|MAP_COMPLETE))) {
             cache_unreserve(&torrent->engine->cache, torrent->store,
-                            old[i].piece);
+                            old[i].piece, 0);
             restart = 1;
         }
     }
@@ -279,6 +279,26 @@ reader_schedule(torrent_t *torrent)
     torrent->want_n = n;
 
     (void) shim_want(torrent->engine->shim, torrent->id, wants, n, restart);
+}
+
+
+void
+reader_dropped(torrent_t *torrent, uint32_t piece)
+{
+    uint8_t  state;
+
+    if (torrent->store == NULL
+        || piece >= torrent->store->map.header->piece_n)
+    {
+        return;
+    }
+
+    state = __atomic_load_n(&torrent->store->map.states[piece],
+                            __ATOMIC_RELAXED);
+
+    if (!(state & MAP_PRIORITY)) {
+        cache_unreserve(&torrent->engine->cache, torrent->store, piece, 0);
+    }
 }
 
 
@@ -316,7 +336,7 @@ reader_abandon(torrent_t *torrent)
     for (i = 0; i < torrent->want_n; i++) {
         reader_mark(torrent, torrent->wants[i].piece, 0);
         cache_unreserve(&torrent->engine->cache, torrent->store,
-                        torrent->wants[i].piece);
+                        torrent->wants[i].piece, 1);
     }
 
     torrent->want_n = 0;

@@ -3,17 +3,17 @@
  * The store: the payload of one torrent, its map and its segment files.  The
  * disk back end's storage functions (shim_storage_t) work on it.
  *
- *      network thread   store_write()  store_read()  --+
- *      hash threads     store_read()   store_publish() +-- read lock
- *      engine thread    store_reserve() store_evict()  --- write lock
+ *      network thread   storage_begin()  _read() --+
+ *      hash threads     storage_write()  _mark() --+-- read lock
+ *      engine thread    store_discharge()  store_evict()  write lock
  *
- * The lock keeps the generation of a segment from changing under I/O on it.
- * Bits of a piece's state are set with atomic operations, since workers and
- * store_complete() look at them without the lock.
+ * The lock keeps the generation of a segment from changing between a look at
+ * it and what follows.  Bits of a piece's state are set with atomic operations,
+ * since workers and storage_complete() look at them without the lock.
  *
- * Space: a piece is written to only while it is charged, that is, counted in
- * its segment's charged bytes, which the cache sums up.  A block for a piece
- * that is not charged is refused: the limit holds whatever peers send.
+ * Space: a piece is begun and written only while it is charged, that is,
+ * counted in its segment's charged bytes, which the cache sums up.  A block for
+ * a piece that is not charged is refused: the limit holds whatever peers send.
  */
 
 #ifndef _ENGINE_STORE_H_INCLUDED_
@@ -71,7 +71,7 @@ typedef struct {
 } store_t;
 
 
-/* The functions the shim calls; ctx is a store_t. */
+/* The functions the shim calls (storage.c); ctx is a store_t. */
 extern const shim_storage_t  store_storage;
 
 
@@ -84,6 +84,11 @@ store_t *store_create(map_t *map, int dir);
 
 /* Drops a reference; the last one unmaps and closes.  Any thread. */
 void store_release(store_t *store);
+
+/* The state of a piece, MAP_ bits; changed atomically.  Any thread. */
+uint8_t store_state(const store_t *store, uint32_t piece);
+void store_state_set(store_t *store, uint32_t piece, uint8_t set,
+    uint8_t clear);
 
 /* Bytes a piece takes on disk: its length in whole pages. */
 uint64_t store_piece_charge(const store_t *store, uint32_t piece);
@@ -98,10 +103,11 @@ uint32_t store_piece_length(const store_t *store, uint32_t piece);
 uint64_t store_charge(store_t *store, uint32_t piece, uint32_t now);
 
 /*
- * Takes the charge of a piece back if nothing was written to it.  Returns the
- * bytes, 0 if it holds blocks or is complete.
+ * Takes the charge of a piece back.  Returns the bytes; 0 if it is complete or
+ * being written, or if some of its blocks are in memory, unless partial is
+ * given: then they come to nothing.
  */
-uint64_t store_discharge(store_t *store, uint32_t piece);
+uint64_t store_discharge(store_t *store, uint32_t piece, int partial);
 
 /* Nonzero if a reader's window touches the segment. */
 int store_segment_needed(const store_t *store, uint32_t segment);

@@ -211,6 +211,10 @@ torrent_event(engine_t *engine, const shim_event_t *ev)
 
         break;
 
+    case SHIM_EVENT_PIECE_DROPPED:
+        reader_dropped(torrent, ev->piece);
+        break;
+
     case SHIM_EVENT_PIECE_FAILED:
         engine_log(engine, ENGINE_LOG_INFO, 0,
                    "torrent \"%s\": piece %u was corrupt", hex, ev->piece);

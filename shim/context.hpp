@@ -6,6 +6,7 @@
 #ifndef CONFLUENCE_SHIM_CONTEXT_HPP
 #define CONFLUENCE_SHIM_CONTEXT_HPP
 
+#include <atomic>
 #include <memory>
 #include <unordered_map>
 
@@ -38,6 +39,7 @@ struct context
     bool const seed;
     bool const utp_after_tcp;
     event_queue events;
+    std::atomic<std::size_t> held_bytes{0}; /* of pieces in memory */
     hash_pool pool;
 
     /*

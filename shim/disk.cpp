@@ -169,10 +169,6 @@ public:
 private:
     void wait_for_layers(std::unique_ptr<piece_job> job) override;
     std::shared_ptr<torrent> find(lt::storage_index_t idx);
-    void hold(torrent& t,
-        std::uint32_t piece,
-        std::uint32_t generation,
-        write_handler handler);
     void refuse(
         torrent& t, std::uint32_t piece, int error, write_handler handler);
     void look_for_layers();
@@ -236,24 +232,6 @@ void disk_io::remove_torrent(lt::storage_index_t const idx)
     m_free.push_back(n);
 }
 
-void disk_io::hold(torrent& t,
-    std::uint32_t const piece,
-    std::uint32_t const generation,
-    write_handler handler)
-{
-    auto const it = t.held.find(piece);
-
-    /* the blocks before were evicted with their file */
-    if (it != t.held.end() && it->second.generation != generation)
-        t.abort_held(piece);
-
-    held_piece& h = t.held[piece];
-
-    h.generation = generation;
-    h.writes.push_back(std::move(handler));
-    h.senders.insert(t.sender);
-}
-
 void disk_io::refuse(torrent& t,
     std::uint32_t const piece,
     int const error,
@@ -288,7 +266,6 @@ bool disk_io::async_write(lt::storage_index_t const idx,
 {
     std::shared_ptr<torrent> const t = find(idx);
     std::uint32_t const piece = number(r.piece);
-    std::uint32_t generation = 0;
 
     if (!t || m_aborted)
     {
@@ -300,17 +277,10 @@ bool disk_io::async_write(lt::storage_index_t const idx,
     if (t->anchor_write(piece, handler))
         return false;
 
-    std::shared_ptr<storage> const store = t->store();
-    int const rc = store ? store->write(piece,
-                       std::uint32_t(r.start),
-                       buf,
-                       std::uint32_t(r.length),
-                       &generation)
-                         : EAGAIN;
+    int const rc = t->take_block(
+        piece, std::uint32_t(r.start), buf, std::uint32_t(r.length), handler);
 
-    if (rc == 0)
-        hold(*t, piece, generation, std::move(handler));
-    else
+    if (rc != 0)
         refuse(*t, piece, rc, std::move(handler));
 
     return false;
@@ -340,7 +310,6 @@ void disk_io::async_hash(lt::storage_index_t const idx,
     auto const it = t->held.find(k);
 
     job->t = t;
-    job->store = t->store();
     job->info = t->info();
     job->layers = this;
     job->piece = k;
@@ -361,8 +330,7 @@ void disk_io::async_hash(lt::storage_index_t const idx,
             job->held.writes.push_back(std::move(w));
     }
 
-    if (m_aborted || !job->store || !job->info || job->held.writes.empty()
-        || late)
+    if (m_aborted || !job->info || !job->held.bytes || late)
     {
         post_aborted(m_ioc, std::move(job));
         return;

@@ -1,18 +1,21 @@
 /*
- * libtorrent's disk back end: blocks go to the caller's storage at once, on
- * the network thread; their handlers are held until the piece was verified by
- * a hash thread.
+ * libtorrent's disk back end: blocks are put together in memory, on the
+ * network thread, and their handlers held until a hash thread has verified the
+ * piece and written it to the caller's storage (held.hpp).
  *
- *      block arrives     async_write   storage.write(), handler held
- *      last block        async_hash    handlers leave with a hash job
- *      hash thread       good:  wants: publishing
+ *      first block       async_write   storage.begin(), buffer made
+ *      block arrives     async_write   copied, handler held
+ *      last block        async_hash    piece leaves with a hash job
+ *      hash thread       good:  storage.write(), buffer freed
+ *                               wants: publishing
  *                               post: unwant, abort hash and writes
- *                               storage.publish(), wants: published
+ *                               storage.mark(complete), wants: published
  *                               event, post: HAVE
- *                        bad:   storage.publish(0)
+ *                        bad:   storage.mark(empty)
  *                               post: writes succeeded, hash as it is
  *                               libtorrent blames who sent it
- *                        else:  post: abort hash and writes
+ *                        else:  storage.mark(empty)
+ *                               post: abort hash and writes
  *
  * Rules:
  *  1. Every handler is called exactly once, from a handler of its own on the

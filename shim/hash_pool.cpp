@@ -57,7 +57,6 @@ void hash_pool::stop()
 
 void hash_pool::loop()
 {
-    std::vector<char> buf;
     std::unique_lock<std::mutex> lock(m_mutex);
 
     for (;;)
@@ -72,7 +71,7 @@ void hash_pool::loop()
         ++m_running;
         lock.unlock();
 
-        job->run(buf);
+        job->run();
         job.reset();
 
         lock.lock();

@@ -21,8 +21,8 @@ class hash_job
 public:
     virtual ~hash_job() = default;
 
-    /* Hash thread; buf is scratch space that is kept from job to job. */
-    virtual void run(std::vector<char>& buf) = 0;
+    /* Hash thread. */
+    virtual void run() = 0;
 
     /* Any thread. */
     virtual void cancel() = 0;

@@ -1,7 +1,6 @@
 #include "hashes.hpp"
 
 #include <algorithm>
-#include <cerrno>
 #include <cstring>
 #include <mutex>
 
@@ -12,8 +11,6 @@ namespace shim
 
 namespace
 {
-
-constexpr std::uint32_t read_size = 16 * block_size;
 
 /*
  * The root of a tree over leaves, which are padded with pad to a power of two
@@ -295,40 +292,31 @@ verdict piece_hashes::judge(
     return v2_good ? verdict::good : verdict::bad;
 }
 
-piece_check piece_hashes::check(storage const& store,
-    std::uint32_t const piece,
-    std::uint32_t const generation,
-    std::vector<char>& buf) const
+piece_check piece_hashes::check(
+    std::uint32_t const piece, char const* const bytes) const
 {
     piece_check c;
     lt::hasher v1;
-    std::uint32_t const size = piece_size(piece);
+    std::uint32_t const size = has_v1() ? piece_size(piece) : 0;
     std::uint32_t const size2 = has_v2() ? piece_size2(piece) : 0;
-    std::uint32_t const end = has_v1() ? size : size2;
+    std::uint32_t const end = std::max(size, size2);
 
-    buf.resize(read_size);
     c.blocks.reserve((size2 + block_size - 1) / block_size);
 
-    for (std::uint32_t pos = 0; pos < end; pos += read_size)
+    /* block by block: for a hybrid the second hash finds it in the CPU cache */
+    for (std::uint32_t pos = 0; pos < end; pos += block_size)
     {
-        std::uint32_t const n = std::min(read_size, end - pos);
-        int const rc = store.read(piece, pos, buf.data(), n, generation);
-
-        if (rc != 0)
+        if (pos < size)
         {
-            c.result = rc == ESTALE ? verdict::stale : verdict::read_error;
-            c.error = rc;
-            return c;
+            std::uint32_t const len = std::min(block_size, size - pos);
+            v1.update({bytes + pos, std::ptrdiff_t(len)});
         }
 
-        if (has_v1())
-            v1.update({buf.data(), std::ptrdiff_t(n)});
-
-        for (std::uint32_t b = 0; b < n && pos + b < size2; b += block_size)
+        if (pos < size2)
         {
-            std::uint32_t const len = std::min(block_size, size2 - pos - b);
+            std::uint32_t const len = std::min(block_size, size2 - pos);
             lt::hasher256 v2;
-            v2.update({buf.data() + b, std::ptrdiff_t(len)});
+            v2.update({bytes + pos, std::ptrdiff_t(len)});
             c.blocks.push_back(v2.final());
         }
     }

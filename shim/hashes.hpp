@@ -41,16 +41,13 @@ enum class verdict
 {
     good,
     bad,
-    unknown,      /* the v2 hash of the piece has yet to come */
-    inconsistent, /* v1 and v2 of a hybrid contradict each other */
-    stale,        /* the bytes were evicted meanwhile */
-    read_error
+    unknown,     /* the v2 hash of the piece has yet to come */
+    inconsistent /* v1 and v2 of a hybrid contradict each other */
 };
 
 struct piece_check
 {
     verdict result = verdict::bad;
-    int error = 0;                       /* errno of a read_error */
     lt::sha1_hash v1;                    /* what the bytes hash to */
     std::vector<lt::sha256_hash> blocks; /* same, v2, per block */
 };
@@ -94,11 +91,8 @@ public:
     /* Nonzero if each file larger than a piece has its layer. */
     bool layers_whole() const;
 
-    /* Reads and hashes a piece.  Hash thread; buf is scratch space. */
-    piece_check check(storage const& store,
-        std::uint32_t piece,
-        std::uint32_t generation,
-        std::vector<char>& buf) const;
+    /* Hashes a piece's bytes, piece_size() of them.  Hash thread. */
+    piece_check check(std::uint32_t piece, char const* bytes) const;
 
 private:
     file_tree const* find(std::uint32_t piece) const;

@@ -246,6 +246,7 @@ void add_files(layout& out,
         f.path = out.paths.size();
         f.path_len = std::uint32_t(path.size());
         f.flags = pad ? SHIM_PAD_FILE : 0;
+        out.padded = out.padded || pad;
         out.paths += path;
         out.files.push_back(f);
     }

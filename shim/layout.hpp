@@ -67,6 +67,7 @@ struct layout
     std::uint64_t total_size;
     bool single_file;
     bool is_private;
+    bool padded; /* has files of padding */
     std::unique_ptr<piece_hashes> hashes;
 };
 

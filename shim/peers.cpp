@@ -415,8 +415,7 @@ bool peer::send_block(lt::peer_request const& r, storage const& store)
     if (store.read(number(r.piece),
             std::uint32_t(r.start),
             msg.data() + 13,
-            std::uint32_t(r.length),
-            0)
+            std::uint32_t(r.length))
         != 0)
     {
         return false;

@@ -10,15 +10,16 @@
  *      ------------                --------------------------------
  *      shim_add/want/forget  ----> session (posted, in order)
  *      shim_next_event      <----  event queue + eventfd
- *                                  storage->write/read/publish (thread safe)
+ *                                  storage->begin/write/mark (thread safe)
  *
  * Rules:
  *  1. Every function below is called on the owner thread, the one that called
  *     shim_open(), and is noexcept.  None waits for the network.
  *  2. The storage functions are called on the shim's threads, several at once.
  *     They may do disk I/O on the page cache; they must not call the shim.
- *  3. libtorrent never owns a piece: the back end verifies each piece itself,
- *     publishes it to the storage, and answers libtorrent's jobs as aborted.
+ *  3. libtorrent never owns a piece: the back end puts it together in memory,
+ *     verifies it, writes it to the storage, and answers libtorrent's jobs as
+ *     aborted.  Bytes that were not verified never reach the storage.
  *     Thus nothing need be forgotten when the caller evicts a piece, and what
  *     was evicted can be wanted again at once.
  *  4. A torrent is named by an id with a generation; an id of a removed
@@ -55,40 +56,58 @@ typedef uint64_t shim_id_t;     /* 0 is no torrent */
  * by shim_attach(); the shim calls release(ctx) exactly once, when no job of
  * that torrent can use it any more.  Offsets are bytes within the piece.
  */
+typedef enum
+{
+    SHIM_PIECE_EMPTY,           /* given up, or bad: nothing is there */
+    SHIM_PIECE_HASHING,         /* all blocks have come */
+    SHIM_PIECE_COMPLETE         /* verified and written */
+} shim_piece_state_t;
+
 typedef struct
 {
     /*
-     * Takes a block that arrived.  Network thread.  Returns 0 and the
-     * generation of the file it went to; EAGAIN: the piece has no space
-     * reserved (nobody wants it any more), the block is dropped; EEXIST: the
-     * piece is complete already, the block is dropped; else errno.
+     * The first block of a piece has come; blocks are kept in memory until
+     * the piece is verified.  Network thread.  Returns 0 and the generation
+     * the piece will belong to; EAGAIN: it has no space reserved (nobody wants
+     * it any more), the block is dropped; EEXIST: it is complete already, the
+     * block is dropped; else errno.
+     */
+    int (*begin)(void* ctx, uint32_t piece, uint32_t* generation);
+
+    /*
+     * Writes a whole piece, which was verified; it is not there for anybody
+     * until it is marked complete.  Hash thread.  Returns 0; ESTALE if that
+     * generation was evicted meanwhile; EAGAIN: the piece's space was given
+     * back; else errno.
      */
     int (*write)(void* ctx,
         uint32_t piece,
-        uint32_t offset,
+        uint32_t generation,
         void const* buf,
-        uint32_t len,
-        uint32_t* generation);
+        uint32_t len);
 
     /*
-     * Reads len bytes of a piece of the given generation (0: of the present
-     * one, and only if the piece is complete: for uploads).  Hash or network
-     * thread.  Bytes never written read as zeros.  Returns 0, ESTALE if the
-     * generation was evicted or the piece is not complete, or errno.
+     * What became of a piece that was begun.  Once it is marked complete its
+     * bytes are served to clients.  Network or hash thread.  Returns 0, or
+     * ESTALE if that generation was evicted meanwhile.
+     */
+    int (*mark)(void* ctx,
+        uint32_t piece,
+        uint32_t generation,
+        shim_piece_state_t state);
+
+    /* Nonzero if that generation was not evicted.  Any thread. */
+    int (*current)(void* ctx, uint32_t piece, uint32_t generation);
+
+    /*
+     * Reads len bytes of a complete piece.  Network thread.  Returns 0, ESTALE
+     * if it is not complete, or errno.
      */
     int (*read)(void* ctx,
         uint32_t piece,
         uint32_t offset,
         void* buf,
-        uint32_t len,
-        uint32_t generation);
-
-    /*
-     * A piece's bytes of that generation were verified (ok 1) or found bad
-     * (ok 0).  Hash thread.  After ok the bytes are served to clients.
-     * Returns 0, or ESTALE if that generation was evicted meanwhile.
-     */
-    int (*publish)(void* ctx, uint32_t piece, uint32_t generation, int ok);
+        uint32_t len);
 
     /* Nonzero if the piece is complete.  Any thread, lock free. */
     int (*complete)(void* ctx, uint32_t piece);
@@ -307,6 +326,7 @@ typedef enum
     SHIM_EVENT_METADATA,        /* the info is known, shim_info() works */
     SHIM_EVENT_PIECE,           /* piece: verified and published */
     SHIM_EVENT_PIECE_FAILED,    /* piece: bytes were bad, fetched again */
+    SHIM_EVENT_PIECE_DROPPED,   /* piece: its blocks were given up */
     SHIM_EVENT_STORAGE_ERROR,   /* piece, error: the storage's errno */
     SHIM_EVENT_TORRENT_ERROR,   /* text; the torrent cannot go on */
     SHIM_EVENT_LISTEN_FAILED,   /* text */

@@ -25,27 +25,37 @@ public:
     storage(storage const&) = delete;
     storage& operator=(storage const&) = delete;
 
-    int write(std::uint32_t piece,
-        std::uint32_t offset,
-        void const* buf,
-        std::uint32_t len,
-        std::uint32_t* generation) const
+    int begin(std::uint32_t piece, std::uint32_t* generation) const
     {
-        return m_calls.write(m_ctx, piece, offset, buf, len, generation);
+        return m_calls.begin(m_ctx, piece, generation);
+    }
+
+    int write(std::uint32_t piece,
+        std::uint32_t generation,
+        void const* buf,
+        std::uint32_t len) const
+    {
+        return m_calls.write(m_ctx, piece, generation, buf, len);
+    }
+
+    int mark(std::uint32_t piece,
+        std::uint32_t generation,
+        shim_piece_state_t state) const
+    {
+        return m_calls.mark(m_ctx, piece, generation, state);
+    }
+
+    bool current(std::uint32_t piece, std::uint32_t generation) const
+    {
+        return m_calls.current(m_ctx, piece, generation) != 0;
     }
 
     int read(std::uint32_t piece,
         std::uint32_t offset,
         void* buf,
-        std::uint32_t len,
-        std::uint32_t generation) const
+        std::uint32_t len) const
     {
-        return m_calls.read(m_ctx, piece, offset, buf, len, generation);
-    }
-
-    int publish(std::uint32_t piece, std::uint32_t generation, bool ok) const
-    {
-        return m_calls.publish(m_ctx, piece, generation, ok ? 1 : 0);
+        return m_calls.read(m_ctx, piece, offset, buf, len);
     }
 
     bool complete(std::uint32_t piece) const

@@ -262,6 +262,8 @@ void torrent::tick()
     if (wants.unpark(clock::now()))
         reconcile();
 
+    abort_unwanted(clock::now() - held_linger);
+
     if (m_anchor_held && !wants.any()
         && clock::now() - wants.last_wanted() > anchor_linger)
     {
@@ -320,45 +322,6 @@ void torrent::answer_aborted(std::uint32_t const piece,
         if (!batch.empty())
             handle.prioritize_pieces(batch);
     }
-}
-
-void torrent::abort_held(std::uint32_t const piece)
-{
-    auto const it = held.find(piece);
-
-    if (it == held.end())
-        return;
-
-    std::vector<write_handler>& list = aborting[piece];
-
-    for (write_handler& w : it->second.writes)
-        list.push_back(std::move(w));
-
-    held.erase(it);
-
-    boost::asio::post(*ctx->ioc,
-        [self = shared_from_this(), piece]
-        {
-            hash_handler none;
-            std::vector<write_handler> writes;
-            auto const node = self->aborting.extract(piece);
-
-            if (node)
-                writes = std::move(node.mapped());
-
-            self->answer_aborted(piece, none, writes, false);
-        });
-}
-
-void torrent::finish_aborts(std::uint32_t const piece)
-{
-    auto const node = aborting.extract(piece);
-
-    if (!node)
-        return;
-
-    for (write_handler& w : node.mapped())
-        w(aborted());
 }
 
 void torrent::abort_all_held()
@@ -470,23 +433,7 @@ void torrent::announce_all()
 
 void torrent::forget(std::uint32_t const first, std::uint32_t const n)
 {
-    std::shared_ptr<storage> const s = store();
-    std::vector<std::uint32_t> evicted;
-
-    for (auto const& [piece, h] : held)
-    {
-        char probe;
-
-        if (piece < first || piece - first >= n)
-            continue;
-
-        /* a newer generation may have been begun already */
-        if (!s || s->read(piece, 0, &probe, 1, h.generation) != 0)
-            evicted.push_back(piece);
-    }
-
-    for (std::uint32_t const piece : evicted)
-        abort_held(piece);
+    abort_evicted(first, n);
 
     for (auto const& weak : peers)
     {

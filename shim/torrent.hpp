@@ -23,41 +23,24 @@
 #define CONFLUENCE_SHIM_TORRENT_HPP
 
 #include <atomic>
-#include <functional>
 #include <map>
 #include <memory>
 #include <set>
 #include <unordered_map>
 
-#include <libtorrent/disk_interface.hpp>
 #include <libtorrent/torrent_handle.hpp>
 #include <libtorrent/torrent_info.hpp>
 
 #include "context.hpp"
+#include "held.hpp"
 #include "layout.hpp"
 #include "wants.hpp"
 
 namespace shim
 {
 
-class peer;
-
-using write_handler = std::function<void(lt::storage_error const&)>;
-using hash_handler = std::function<void(
-    lt::piece_index_t, lt::sha1_hash const&, lt::storage_error const&)>;
-using sender_set =
-    std::set<std::weak_ptr<peer>, std::owner_less<std::weak_ptr<peer>>>;
-
 /* What libtorrent is answered when a job was not done. */
 lt::storage_error aborted();
-
-/* The handlers of the blocks of a piece that was not verified yet. */
-struct held_piece
-{
-    std::uint32_t generation = 0;
-    std::vector<write_handler> writes;
-    sender_set senders;
-};
 
 class torrent : public std::enable_shared_from_this<torrent>
 {
@@ -100,6 +83,16 @@ public:
     void tick();
 
     /*
+     * Takes a block into its piece.  Returns 0 and has taken the handler;
+     * EAGAIN, EEXIST or an errno as storage::begin().
+     */
+    int take_block(std::uint32_t piece,
+        std::uint32_t offset,
+        char const* buf,
+        std::uint32_t len,
+        write_handler& handler);
+
+    /*
      * Aborts the writes that are to be aborted for a piece, unless a hash job
      * has taken them over (disk.hpp, rule 4).
      */
@@ -114,7 +107,7 @@ public:
         std::vector<write_handler>& writes,
         bool unwant);
 
-    /* Posts the abortion of what is held of a piece. */
+    /* Gives up what is held of a piece; posts its abortion. */
     void abort_held(std::uint32_t piece);
     void abort_all_held();
 
@@ -155,6 +148,10 @@ private:
     void apply(want_table::wish const& w,
         std::vector<std::pair<lt::piece_index_t, lt::download_priority_t>>&
             batch);
+    bool make_room(std::uint32_t size);
+    int begin_piece(std::uint32_t piece);
+    void abort_unwanted(clock::time_point before);
+    void abort_evicted(std::uint32_t first, std::uint32_t n);
     void order_wanted();
     void clear_deadlines(std::vector<want_table::wish>& wishes);
     bool anchor_fits(std::uint32_t piece) const;

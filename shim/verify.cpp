@@ -1,27 +1,58 @@
 #include "verify.hpp"
 
 #include <algorithm>
+#include <cerrno>
 
 #include <boost/asio/post.hpp>
 
 namespace shim
 {
 
+namespace
+{
+
+/* Nothing came of the piece: its memory and its space are free. */
+void give_up(piece_job& job)
+{
+    held_piece& h = job.held;
+
+    if (!h.bytes)
+        return;
+
+    h.bytes.reset();
+
+    if (h.store->mark(job.piece, h.generation, SHIM_PIECE_EMPTY) == 0)
+        job.t->ctx->events.piece(
+            SHIM_EVENT_PIECE_DROPPED, job.t->id, job.piece);
+}
+
+} // namespace
+
 void answer_aborted(piece_job& job, bool const unwant)
 {
+    give_up(job);
     job.t->answer_aborted(job.piece, job.handler, job.held.writes, unwant);
 }
 
 void post_aborted(lt::io_context& ioc, std::unique_ptr<piece_job> job)
 {
+    give_up(*job);
     boost::asio::post(
         ioc, [job = std::move(job)] { answer_aborted(*job, false); });
 }
 
-void verify_job::run(std::vector<char>& buf)
+void verify_job::run()
 {
-    piece_check const c = m_job->info->hashes->check(
-        *m_job->store, m_job->piece, m_job->held.generation, buf);
+    held_piece& h = m_job->held;
+
+    if (h.store->mark(m_job->piece, h.generation, SHIM_PIECE_HASHING) != 0)
+    {
+        cancel();
+        return;
+    }
+
+    piece_check const c =
+        m_job->info->hashes->check(m_job->piece, h.bytes->data());
 
     switch (c.result)
     {
@@ -40,20 +71,6 @@ void verify_job::run(std::vector<char>& buf)
     case verdict::inconsistent:
         contradiction();
         break;
-
-    case verdict::read_error:
-        if (m_job->t->wants.park(m_job->piece))
-        {
-            m_job->t->ctx->events.piece(
-                SHIM_EVENT_STORAGE_ERROR, m_job->t->id, m_job->piece, c.error);
-        }
-
-        cancel();
-        break;
-
-    case verdict::stale:
-        cancel();
-        break;
     }
 }
 
@@ -66,8 +83,24 @@ void verify_job::cancel()
 
 void verify_job::good()
 {
+    held_piece& h = m_job->held;
+    int const rc = h.store->write(
+        m_job->piece, h.generation, h.bytes->data(), h.bytes->size());
+
+    if (rc != 0)
+    {
+        refused(rc);
+        return;
+    }
+
+    h.bytes.reset();
+    publish();
+}
+
+void verify_job::publish()
+{
     std::shared_ptr<torrent> const t = m_job->t;
-    std::shared_ptr<storage> const store = m_job->store;
+    std::shared_ptr<storage> const store = m_job->held.store;
     std::uint32_t const piece = m_job->piece;
     std::uint32_t const generation = m_job->held.generation;
     lt::io_context& ioc = *t->ctx->ioc;
@@ -81,7 +114,7 @@ void verify_job::good()
             job->t->credit(job->held.senders);
         });
 
-    int const rc = store->publish(piece, generation, true);
+    int const rc = store->mark(piece, generation, SHIM_PIECE_COMPLETE);
 
     if (t->wants.published(piece, *store))
         t->poke();
@@ -93,12 +126,27 @@ void verify_job::good()
     boost::asio::post(ioc, [t, piece] { t->announce_have(piece); });
 }
 
+/* The storage could not take the piece, or had no use for it any more. */
+void verify_job::refused(int const error)
+{
+    torrent& t = *m_job->t;
+
+    if (error != ESTALE && t.wants.park(m_job->piece) && error != EAGAIN)
+    {
+        t.ctx->events.piece(
+            SHIM_EVENT_STORAGE_ERROR, t.id, m_job->piece, error);
+    }
+
+    cancel();
+}
+
 void verify_job::bad(piece_check const& c)
 {
     std::shared_ptr<torrent> const t = m_job->t;
     std::uint32_t const piece = m_job->piece;
 
-    m_job->store->publish(piece, m_job->held.generation, false);
+    m_job->held.bytes.reset();
+    m_job->held.store->mark(piece, m_job->held.generation, SHIM_PIECE_EMPTY);
 
     std::size_t const n =
         std::min(c.blocks.size(), std::size_t(m_job->blocks.size()));

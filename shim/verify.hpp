@@ -32,7 +32,6 @@ protected:
 struct piece_job
 {
     std::shared_ptr<torrent> t;
-    std::shared_ptr<storage> store;
     std::shared_ptr<layout const> info;
     layer_queue* layers = nullptr;
     std::uint32_t piece = 0;
@@ -53,11 +52,13 @@ public:
     {
     }
 
-    void run(std::vector<char>& buf) override;
+    void run() override;
     void cancel() override;
 
 private:
     void good();
+    void publish();
+    void refused(int error);
     void bad(piece_check const& c);
     void unknown();
     void contradiction();

@@ -161,32 +161,24 @@ static int
 fill(cache_t *cache, store_t *store, uint32_t piece)
 {
     uint32_t  generation;
-    uint8_t   block[16384];
-    uint32_t  offset, len;
+    uint8_t   bytes[PIECE];
 
-    if (cache_reserve(cache, store, piece, 0) != 0) {
+    if (cache_reserve(cache, store, piece, 0) != 0
+        || store_storage.begin(store, piece, &generation) != 0)
+    {
         return -1;
     }
 
-    memset(block, piece, sizeof(block));
+    memset(bytes, piece, sizeof(bytes));
 
-    for (offset = 0; offset < store_piece_length(store, piece);
-         offset += len)
+    if (store_storage.write(store, piece, generation, bytes,
+                            store_piece_length(store, piece))
+        != 0)
     {
-        len = store_piece_length(store, piece) - offset;
-
-        if (len > sizeof(block)) {
-            len = sizeof(block);
-        }
-
-        if (store_storage.write(store, piece, offset, block, len, &generation)
-            != 0)
-        {
-            return -1;
-        }
+        return -1;
     }
 
-    return store_storage.publish(store, piece, generation, 1);
+    return store_storage.mark(store, piece, generation, SHIM_PIECE_COMPLETE);
 }
 
 
@@ -265,31 +257,41 @@ static void
 test_write(cache_t *cache, store_t *store)
 {
     uint32_t  generation;
-    uint8_t   block[16384];
+    uint8_t   bytes[PIECE];
 
-    memset(block, 0, sizeof(block));
+    memset(bytes, 0, sizeof(bytes));
 
-    ok(store_storage.write(store, 3, 0, block, 16384, &generation) == EAGAIN,
+    ok(store_storage.begin(store, 3, &generation) == EAGAIN,
        "a piece without space is refused");
     ok(cache->used == 0, "nothing is used");
 
     ok(cache_reserve(cache, store, 3, 0) == 0 && cache->used == PIECE,
        "space is reserved");
-    cache_unreserve(cache, store, 3);
+    cache_unreserve(cache, store, 3, 0);
     ok(cache->used == PIECE, "the last piece of a segment keeps its space");
 
     ok(cache_reserve(cache, store, 4, 0) == 0, "reserved");
-    cache_unreserve(cache, store, 4);
+    cache_unreserve(cache, store, 4, 0);
     ok(cache->used == PIECE, "and given back");
 
     ok(!is_right(5), "not complete");
     ok(fill(cache, store, 5) == 0, "filled");
     ok(is_right(5), "complete, and the right bytes");
-    ok(store_storage.write(store, 5, 0, block, 16384, &generation) == EEXIST,
-       "a complete piece is never written to");
+    ok(store_storage.begin(store, 5, &generation) == EEXIST,
+       "a complete piece is never begun again");
     ok(!is_right(6) && !is_right(PIECES - 1), "others are not complete");
     ok(fill(cache, store, PIECES - 1) == 0 && is_right(PIECES - 1),
        "the last, short one");
+
+    (void) cache_reserve(cache, store, 6, 0);
+    ok(store_storage.begin(store, 6, &generation) == 0, "begun");
+    cache_unreserve(cache, store, 6, 0);
+    ok(store_storage.begin(store, 6, &generation) == 0,
+       "what was begun keeps its space");
+    cache_unreserve(cache, store, 6, 1);
+    ok(store_storage.write(store, 6, generation, bytes, PIECE) == EAGAIN
+       && !is_right(6),
+       "without space it is not written");
 }
 
 
@@ -298,13 +300,13 @@ test_evict(cache_t *cache, store_t *store)
 {
     int             complete;
     uint32_t        generation;
-    uint8_t         block[16384];
+    uint8_t         bytes[PIECE];
     store_window_t  w;
 
-    memset(block, 0, sizeof(block));
+    memset(bytes, 0, sizeof(bytes));
 
     (void) cache_reserve(cache, store, 7, 0);
-    (void) store_storage.write(store, 7, 0, block, 16384, &generation);
+    (void) store_storage.begin(store, 7, &generation);
 
     w.begin = 3 * PIECE;
     w.end = 4 * PIECE;
@@ -313,15 +315,19 @@ test_evict(cache_t *cache, store_t *store)
     ok(store_segment_needed(store, 0) && !store_segment_needed(store, 3),
        "a window pins its segment");
 
+    ok(store_storage.current(store, 7, generation), "not evicted yet");
     cache->used -= store_evict(store, 0, &complete);
     TAILQ_REMOVE(&store->windows, &w, link);
 
     ok(complete, "a complete piece was evicted");
     ok(!is_right(5), "and is not served");
-    ok(store_storage.publish(store, 7, generation, 1) == ESTALE,
-       "a piece of an older generation is not published");
-    ok(store_storage.read(store, 7, 0, block, 16, generation) != 0,
-       "nor read");
+    ok(!store_storage.current(store, 7, generation), "evicted");
+    ok(store_storage.write(store, 7, generation, bytes, PIECE) != 0,
+       "a piece of an older generation is not written");
+    ok(store_storage.mark(store, 7, generation, SHIM_PIECE_COMPLETE)
+       == ESTALE,
+       "nor published");
+    ok(store_storage.read(store, 7, 0, bytes, 16) == ESTALE, "nor read");
     ok(fill(cache, store, 5) == 0 && is_right(5), "filled again");
 }
 
