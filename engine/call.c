@@ -8,6 +8,7 @@
 #include <time.h>
 
 #include "json.h"
+#include "layers.h"
 #include "load.h"
 #include "metainfo.h"
 #include "reply.h"
@@ -128,6 +129,10 @@ call_metainfo(request_t *request)
     time_t      date;
     torrent_t  *torrent;
 
+    if (layers_wait(request)) {
+        return;
+    }
+
     torrent = request->torrent;
     date = torrent->info.creation_date ? torrent->info.creation_date
                                        : time(NULL);
@@ -161,11 +166,12 @@ static void
 call_post(request_t *request, const proto_msg_t *msg, const uint8_t *body,
     int fd)
 {
-    int            rc;
-    char           err[256], text[320];
-    void          *buf;
-    unsigned       status;
-    proto_hold_t   hold, *named;
+    int           rc;
+    char          err[256], text[320];
+    void         *buf;
+    unsigned      status;
+    load_name_t   name;
+    proto_hold_t  hold;
 
     rc = metainfo_read(fd, msg->arg0, &buf);
 
@@ -179,15 +185,17 @@ call_post(request_t *request, const proto_msg_t *msg, const uint8_t *body,
         return;
     }
 
-    named = NULL;
+    memset(&name, 0, sizeof(name));
 
     if (msg->body_len >= sizeof(hold)) {
         memcpy(&hold, body, sizeof(hold));
-        named = &hold;
+        name.ih = msg->ih;
+        name.hold = &hold;
+        name.magnet = body + sizeof(hold);
+        name.magnet_len = msg->body_len - sizeof(hold);
     }
 
-    status = load_post(request, buf, msg->arg0, msg->ih, named, err,
-                          sizeof(err));
+    status = load_post(request, buf, msg->arg0, &name, err, sizeof(err));
     free(buf);
 
     if (status != 200) {

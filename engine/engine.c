@@ -15,6 +15,7 @@
 #include <sys/file.h>
 #include <unistd.h>
 
+#include "layers.h"
 #include "log.h"
 #include "reader.h"
 #include "reply.h"
@@ -37,6 +38,7 @@ static int engine_open_shim(engine_t *engine);
 static int engine_watch(engine_t *engine, int fd, void *data);
 static int engine_spawn(engine_t *engine);
 static void *engine_thread(void *data);
+static int engine_timeout(engine_t *engine);
 static int engine_cycle(engine_t *engine);
 static void engine_shim_events(engine_t *engine);
 static void engine_shim_event(engine_t *engine, const shim_event_t *ev);
@@ -381,6 +383,21 @@ engine_thread(void *data)
 
 
 /*
+ * Does what is due, and returns the milliseconds until something is, or -1.
+ */
+static int
+engine_timeout(engine_t *engine)
+{
+    int  a, b;
+
+    a = torrent_expire(engine);
+    b = layers_poll(engine);
+
+    return (a == -1 || (b != -1 && b < a)) ? b : a;
+}
+
+
+/*
  * One turn: what happened, then what follows from it.  Returns nonzero to stop.
  */
 static int
@@ -391,7 +408,7 @@ engine_cycle(engine_t *engine)
     struct epoll_event   events[ENGINE_EVENTS];
 
     n = epoll_wait(engine->epoll, events, ENGINE_EVENTS,
-                   torrent_expire(engine));
+                   engine_timeout(engine));
 
     if (n == -1 && errno != EINTR) {
         engine_log(engine, ENGINE_LOG_ALERT, errno, "epoll_wait() failed");

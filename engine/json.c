@@ -2,6 +2,7 @@
 #include "json.h"
 
 #include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -9,12 +10,12 @@
 #include <openssl/evp.h>
 
 
-#define JSON_TRACKERS  256
-
-
 static json_t *json_base64(const void *buf, size_t len);
+static int json_set_list(json_t *object, const char *key, json_t *list);
 static json_t *json_trackers(const torrent_t *torrent);
 static json_t *json_web_seeds(const torrent_t *torrent);
+static json_t *json_nodes(const torrent_t *torrent);
+static json_t *json_layers(const torrent_t *torrent);
 static json_t *json_text(const char *text);
 static int json_line(json_t *object, char **buf, size_t *len);
 
@@ -23,13 +24,15 @@ int
 json_metainfo(torrent_t *torrent, const char *comment, int64_t date,
     char **buf, size_t *len)
 {
-    int          rc;
-    size_t       n;
-    json_t      *object, *list;
-    const void  *info;
+    int              rc;
+    size_t           n;
+    json_t          *object;
+    const void      *info;
+    shim_sources_t   from;
 
     if (shim_info_bytes(torrent->engine->shim, torrent->id, &info, &n)
-        != SHIM_OK)
+        != SHIM_OK
+        || shim_sources(torrent->engine->shim, torrent->id, &from) != SHIM_OK)
     {
         return -1;
     }
@@ -40,26 +43,21 @@ json_metainfo(torrent_t *torrent, const char *comment, int64_t date,
 
     rc = json_object_set_new(object, "info", json_base64(info, n));
 
-    list = json_trackers(torrent);
+    rc |= json_set_list(object, "announceList", json_trackers(torrent));
+    rc |= json_set_list(object, "nodes", json_nodes(torrent));
+    rc |= json_object_set_new(object, "creationDate",
+                              json_integer(from.creation_date
+                                           ? from.creation_date : date));
+    rc |= json_object_set_new(object, "comment",
+                              json_text(*from.comment ? from.comment
+                                                      : comment));
+    rc |= json_object_set_new(object, "createdBy",
+                              json_text(*from.created_by ? from.created_by
+                                                         : ENGINE_NAME));
+    rc |= json_set_list(object, "urlList", json_web_seeds(torrent));
 
-    if (json_array_size(list) != 0) {
-        rc |= json_object_set_new(object, "announceList", list);
-
-    } else {
-        json_decref(list);
-    }
-
-    rc |= json_object_set_new(object, "creationDate", json_integer(date));
-    rc |= json_object_set_new(object, "comment", json_text(comment));
-    rc |= json_object_set_new(object, "createdBy", json_text(ENGINE_NAME));
-
-    list = json_web_seeds(torrent);
-
-    if (json_array_size(list) != 0) {
-        rc |= json_object_set_new(object, "urlList", list);
-
-    } else {
-        json_decref(list);
+    if (torrent->info.has_v2) {
+        rc |= json_object_set_new(object, "pieceLayers", json_layers(torrent));
     }
 
     if (rc == 0) {
@@ -131,36 +129,48 @@ json_base64(const void *buf, size_t len)
 
 
 /*
+ * Takes the list over; an empty one is left out.
+ */
+static int
+json_set_list(json_t *object, const char *key, json_t *list)
+{
+    if (list != NULL && json_array_size(list) == 0) {
+        json_decref(list);
+        return 0;
+    }
+
+    return json_object_set_new(object, key, list);
+}
+
+
+/*
  * Trackers as tiers: an array of arrays of URLs.
  */
 static json_t *
 json_trackers(const torrent_t *torrent)
 {
-    json_t          *list, *tier;
-    uint32_t         i, n;
-    shim_tracker_t  *t;
+    json_t      *list, *tier;
+    uint32_t     i, number, last;
+    const char  *url;
 
     list = json_array();
     tier = NULL;
-    t = calloc(JSON_TRACKERS, sizeof(shim_tracker_t));
+    last = 0;
 
-    if (t != NULL
-        && shim_trackers(torrent->engine->shim, torrent->id, t, JSON_TRACKERS,
-                         &n)
-           == SHIM_OK)
+    for (i = 0;
+         shim_source(torrent->engine->shim, torrent->id, SHIM_SOURCE_TRACKER,
+                     i, &url, &number)
+         == SHIM_OK;
+         i++)
     {
-        for (i = 0; i < n && i < JSON_TRACKERS; i++) {
-
-            if (tier == NULL || t[i].tier != t[i - 1].tier) {
-                tier = json_array();
-                json_array_append_new(list, tier);
-            }
-
-            json_array_append_new(tier, json_text(t[i].url));
+        if (tier == NULL || number != last) {
+            tier = json_array();
+            json_array_append_new(list, tier);
         }
-    }
 
-    free(t);
+        json_array_append_new(tier, json_text(url));
+        last = number;
+    }
 
     return list;
 }
@@ -169,25 +179,88 @@ json_trackers(const torrent_t *torrent)
 static json_t *
 json_web_seeds(const torrent_t *torrent)
 {
-    char      *urls, *url;
-    json_t    *list;
-    uint32_t   n;
+    json_t      *list;
+    uint32_t     i, number;
+    const char  *url;
 
     list = json_array();
 
-    if (shim_web_seeds(torrent->engine->shim, torrent->id, &urls, &n)
-        != SHIM_OK)
+    for (i = 0;
+         shim_source(torrent->engine->shim, torrent->id, SHIM_SOURCE_WEB_SEED,
+                     i, &url, &number)
+         == SHIM_OK;
+         i++)
     {
-        return list;
-    }
-
-    for (url = urls; n != 0; n--, url += strlen(url) + 1) {
         json_array_append_new(list, json_text(url));
     }
 
-    shim_free(urls);
+    return list;
+}
+
+
+/*
+ * "host:port", an IPv6 address in brackets.
+ */
+static json_t *
+json_nodes(const torrent_t *torrent)
+{
+    char         text[300];
+    json_t      *list;
+    uint32_t     i, port;
+    const char  *host;
+
+    list = json_array();
+
+    for (i = 0;
+         shim_source(torrent->engine->shim, torrent->id, SHIM_SOURCE_NODE, i,
+                     &host, &port)
+         == SHIM_OK;
+         i++)
+    {
+        snprintf(text, sizeof(text), strchr(host, ':') ? "[%s]:%u" : "%s:%u",
+                 host, port);
+        json_array_append_new(list, json_text(text));
+    }
 
     return list;
+}
+
+
+/*
+ * Layers by root: hex -> base64.
+ */
+static json_t *
+json_layers(const torrent_t *torrent)
+{
+    int            rc;
+    char           hex[65];
+    json_t        *object;
+    uint32_t       i, n;
+    shim_layer_t  *layers;
+
+    if (shim_layers(torrent->engine->shim, torrent->id, &layers, &n)
+        != SHIM_OK)
+    {
+        return NULL;
+    }
+
+    object = json_object();
+    rc = 0;
+
+    for (i = 0; i < n; i++) {
+        map_hex(hex, layers[i].root, 32);
+        rc |= json_object_set_new(object, hex, json_base64(layers[i].hashes,
+                                                           layers[i].len));
+    }
+
+    shim_free(layers);
+
+    if (rc != 0) {
+        json_decref(object);
+        return NULL;
+    }
+
+    return object;
 }
 
 

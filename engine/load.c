@@ -11,9 +11,8 @@
 #include "torrent.h"
 
 
-#define LOAD_URL       4096
-#define LOAD_ERROR     256
-#define LOAD_TRACKERS  64
+#define LOAD_URL    4096
+#define LOAD_ERROR  256
 
 
 static shim_rc_t load_add(engine_t *engine, const uint8_t *ih, const
@@ -23,6 +22,10 @@ static int load_is_named(engine_t *engine, shim_id_t id, const uint8_t *ih);
 static void load_trackers(torrent_t *torrent);
 static torrent_t *load_replace(engine_t *engine, shim_id_t id, const shim_add_t
     *add, char *err, size_t err_size);
+static torrent_t *load_posted(engine_t *engine, shim_id_t id, char *err,
+    size_t err_size);
+static unsigned load_named(engine_t *engine, const shim_add_t *add,
+    const load_name_t *name, torrent_t **torrent, char *err, size_t err_size);
 static void load_error(char *err, size_t err_size, const char *what);
 static void load_merge(torrent_t *torrent, const shim_add_t *add);
 
@@ -212,14 +215,14 @@ load_magnet(torrent_t *torrent, const uint8_t *text, size_t len)
 
 unsigned
 load_post(request_t *request, const void *metainfo, size_t len,
-    const uint8_t *ih, const proto_hold_t *hold, char *err, size_t err_size)
+    const load_name_t *name, char *err, size_t err_size)
 {
-    engine_t    *engine;
-    shim_rc_t    rc;
-    shim_id_t    id;
-    torrent_t   *torrent;
-    shim_add_t   add;
-    shim_info_t  info;
+    unsigned    status;
+    engine_t   *engine;
+    shim_rc_t   rc;
+    shim_id_t   id;
+    torrent_t  *torrent;
+    shim_add_t  add;
 
     engine = request->conn->engine;
 
@@ -233,50 +236,20 @@ load_post(request_t *request, const void *metainfo, size_t len,
     switch (rc) {
 
     case SHIM_OK:
-        info.size = sizeof(info);
-
-        if (shim_info(engine->shim, id, &info) != SHIM_OK) {
-            return 500;
-        }
-
-        torrent = torrent_create(engine, info.has_v1 ? info.v1 : info.v2, id);
-
-        if (torrent == NULL) {
-            (void) shim_remove(engine->shim, id);
-            snprintf(err, err_size, "out of memory");
-            return 500;
-        }
-
-        load_trackers(torrent);
+        torrent = load_posted(engine, id, err, err_size);
         break;
 
     case SHIM_EXISTS:
         torrent = load_replace(engine, id, &add, err, err_size);
-
-        if (torrent == NULL) {
-            return 500;
-        }
-
         break;
 
     case SHIM_NOT_READY:
-        if (hold == NULL) {
-            snprintf(err, err_size, "error putting metainfo: no info "
-                     "dictionary, and nothing else names a torrent");
-            return 400;
+        status = load_named(engine, &add, name, &torrent, err, err_size);
+
+        if (status != 200) {
+            return status;
         }
 
-        torrent = torrent_find(engine, ih);
-
-        if (torrent == NULL) {
-            torrent = load_torrent(engine, ih, hold, err, err_size);
-        }
-
-        if (torrent == NULL) {
-            return 500;
-        }
-
-        load_merge(torrent, &add);
         break;
 
     case SHIM_MALFORMED:
@@ -291,7 +264,78 @@ load_post(request_t *request, const void *metainfo, size_t len,
         return 500;
     }
 
+    if (torrent == NULL) {
+        return 500;
+    }
+
     torrent_enter(torrent, request);
+
+    return 200;
+}
+
+
+/*
+ * The shim has a new torrent with its info.
+ */
+static torrent_t *
+load_posted(engine_t *engine, shim_id_t id, char *err, size_t err_size)
+{
+    torrent_t    *torrent;
+    shim_info_t   info;
+
+    info.size = sizeof(info);
+
+    if (shim_info(engine->shim, id, &info) != SHIM_OK) {
+        snprintf(err, err_size, "info is not at hand");
+        return NULL;
+    }
+
+    torrent = torrent_create(engine, info.has_v1 ? info.v1 : info.v2, id);
+
+    if (torrent == NULL) {
+        (void) shim_remove(engine->shim, id);
+        snprintf(err, err_size, "out of memory");
+        return NULL;
+    }
+
+    load_trackers(torrent);
+
+    return torrent;
+}
+
+
+/*
+ * What was posted has no info: it is about the torrent that the query names.
+ */
+static unsigned
+load_named(engine_t *engine, const shim_add_t *add, const load_name_t *name,
+    torrent_t **torrent, char *err, size_t err_size)
+{
+    if (name->hold == NULL) {
+        snprintf(err, err_size, "error putting metainfo: no info "
+                 "dictionary, and nothing else names a torrent");
+        return 400;
+    }
+
+    *torrent = torrent_find(engine, name->ih);
+
+    if (*torrent == NULL) {
+        *torrent = load_torrent(engine, name->ih, name->hold, err, err_size);
+    }
+
+    if (*torrent == NULL) {
+        return 500;
+    }
+
+    if (name->magnet_len != 0) {
+        load_magnet(*torrent, name->magnet, name->magnet_len);
+    }
+
+    load_merge(*torrent, add);
+
+    if ((*torrent)->store != NULL) {
+        metainfo_save(*torrent);
+    }
 
     return 200;
 }
@@ -311,16 +355,15 @@ load_error(char *err, size_t err_size, const char *what)
 
 
 /*
- * The torrent of a posted metainfo is loaded: its trackers are merged; if it
+ * The torrent of a posted metainfo is loaded: its sources are merged; if it
  * waits for its info, this is it.
  */
 static torrent_t *
 load_replace(engine_t *engine, shim_id_t id, const shim_add_t *add,
     char *err, size_t err_size)
 {
-    uint32_t         i, n;
-    torrent_t       *torrent;
-    shim_tracker_t  *trackers;
+    shim_rc_t   rc;
+    torrent_t  *torrent;
 
     torrent = torrent_by_id(engine, id);
 
@@ -331,33 +374,16 @@ load_replace(engine_t *engine, shim_id_t id, const shim_add_t *add,
 
     if (torrent->store != NULL) {
         load_merge(torrent, add);
+        metainfo_save(torrent);
         return torrent;
     }
 
-    /* what a magnet told of trackers outlives the change */
+    rc = shim_replace(engine->shim, torrent->id, add, &id, err, err_size);
 
-    n = 0;
-    trackers = calloc(LOAD_TRACKERS, sizeof(shim_tracker_t));
-
-    if (trackers != NULL) {
-        (void) shim_trackers(engine->shim, id, trackers, LOAD_TRACKERS,
-                             &n);
-    }
-
-    (void) shim_remove(engine->shim, id);
-
-    if (shim_add(engine->shim, add, &id, err, err_size) != SHIM_OK) {
-        free(trackers);
+    if (rc != SHIM_OK) {
         torrent_fail(torrent, 500, err);
         return NULL;
     }
-
-    for (i = 0; i < n && i < LOAD_TRACKERS; i++) {
-        (void) shim_add_tracker(engine->shim, id, trackers[i].url,
-                                trackers[i].tier);
-    }
-
-    free(trackers);
 
     HASH_DELETE(hh_id, engine->ids, torrent);
     torrent->id = id;
@@ -370,7 +396,7 @@ load_replace(engine_t *engine, shim_id_t id, const shim_add_t *add,
 
 
 /*
- * Adds the trackers and web seeds of a posted metainfo.
+ * Adds the sources of a posted metainfo.
  */
 static void
 load_merge(torrent_t *torrent, const shim_add_t *add)
@@ -380,12 +406,9 @@ load_merge(torrent_t *torrent, const shim_add_t *add)
 
     engine = torrent->engine;
 
-    if (engine->conf.override_trackers) {
-        return;
-    }
-
     if (shim_merge(engine->shim, torrent->id, add->metainfo,
-                   add->metainfo_len, err, sizeof(err))
+                   add->metainfo_len, !engine->conf.override_trackers, err,
+                   sizeof(err))
         != SHIM_OK)
     {
         engine_log(engine, ENGINE_LOG_INFO, 0, "posted metainfo: %s", err);

@@ -11,6 +11,15 @@
 #include "types.h"
 
 
+/* What a request names a torrent by, when what it brings does not. */
+typedef struct {
+    const uint8_t       *ih;
+    const proto_hold_t  *hold;          /* NULL: by nothing */
+    const uint8_t       *magnet;
+    size_t               magnet_len;
+} load_name_t;
+
+
 /*
  * Loads a torrent that is not loaded by that name: from its cached metainfo,
  * else from the swarm.  Returns it, or NULL and a text in err.
@@ -23,12 +32,11 @@ void load_magnet(torrent_t *torrent, const uint8_t *text, size_t len);
 
 /*
  * Takes a .torrent in.  request: the call that brought it, held by the
- * torrent then; ih, hold: what names the torrent if the metainfo has no info;
- * hold is NULL if nothing does.  Returns an HTTP status, 200 if the request
- * holds the torrent; else a text in err.
+ * torrent then; name: of the torrent if the metainfo has no info.  Returns an
+ * HTTP status, 200 if the request holds the torrent; else a text in err.
  */
 unsigned load_post(request_t *request, const void *metainfo, size_t len,
-    const uint8_t *ih, const proto_hold_t *hold, char *err, size_t err_size);
+    const load_name_t *name, char *err, size_t err_size);
 
 
 #endif /* _ENGINE_LOAD_H_INCLUDED_ */

@@ -87,6 +87,8 @@ struct request_s {
     uint32_t                   last;
     unsigned                   first:1;
 
+    int64_t                    layers_until;    /* ms, 0: does not wait */
+
     UT_hash_handle             hh;          /* the connection's */
 };
 
@@ -139,6 +141,9 @@ struct engine_s {
     TAILQ_HEAD(, torrent_s)    idle;        /* longest idle first */
 
     unsigned                   reader_n;    /* requests that read */
+
+    unsigned                   layers_waited:1; /* calls wait for layers */
+    int64_t                    layers_next;     /* when to look, ms */
 
     LIST_HEAD(, conn_s)        conns;
     uint8_t                   *packet;      /* PROTO_PACKET_MAX bytes */

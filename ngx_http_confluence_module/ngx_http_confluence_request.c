@@ -306,26 +306,44 @@ ngx_http_confluence_select_body(ngx_http_request_t *r,
 {
     char        err[MAGNET_ERROR_LEN];
     ngx_int_t   rc;
-    ngx_str_t   ih, *value;
+    ngx_str_t   text, *value;
+    ngx_uint_t  magnet;
 
-    value = &args[ngx_http_confluence_arg_ih].value;
+    value = &args[ngx_http_confluence_arg_magnet].value;
+    magnet = (value->len != 0);
+
+    if (!magnet) {
+        value = &args[ngx_http_confluence_arg_ih].value;
+    }
 
     if (value->len == 0) {
         return NGX_DECLINED;
     }
 
-    rc = ngx_http_confluence_unescape(r->pool, &ih, value->data,
+    rc = ngx_http_confluence_unescape(r->pool, &text, value->data,
                                       value->data + value->len, 1);
     if (rc == NGX_ERROR) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
-    if (rc == NGX_OK
-        && magnet_parse_ih(&ctx->hash, ih.data, ih.len, err) == 0)
-    {
-        ctx->selected = 1;
-        ctx->waiter.hash = &ctx->hash;
+    if (rc != NGX_OK || text.len > NGX_HTTP_CONFLUENCE_MAX_MAGNET) {
+        return NGX_DECLINED;
     }
+
+    if ((magnet ? magnet_parse(&ctx->hash, text.data, text.len, err)
+                : magnet_parse_ih(&ctx->hash, text.data, text.len, err))
+        != 0)
+    {
+        return NGX_DECLINED;
+    }
+
+    if (magnet) {
+        ctx->magnet = text;
+        ctx->waiter.magnet = text;
+    }
+
+    ctx->selected = 1;
+    ctx->waiter.hash = &ctx->hash;
 
     return NGX_DECLINED;
 }

@@ -3,6 +3,7 @@
 #include <limits>
 
 #include <libtorrent/file_storage.hpp>
+#include <libtorrent/hasher.hpp>
 
 namespace shim
 {
@@ -142,9 +143,6 @@ void check_list(bdecode_node const& list, std::uint64_t& total)
 {
     int const n = list.list_size();
 
-    if (n == 0)
-        throw invalid_data("no files");
-
     if (std::uint32_t(n) > max_files)
         throw invalid_data("too many files: " + std::to_string(n));
 
@@ -172,9 +170,6 @@ void check_pieces(bdecode_node const& info,
 
     if (n > max_pieces)
         throw invalid_data("too many pieces: " + std::to_string(n));
-
-    if (total == 0)
-        throw invalid_data("no bytes in it");
 
     if (pieces && std::uint64_t(pieces.string_length()) != n * 20)
     {
@@ -290,8 +285,57 @@ void check_info(bdecode_node const& info)
     }
     else if (!info.dict_find_dict("file tree"))
     {
-        throw invalid_data("no files");
+        /* neither files nor a length: a torrent of nothing, if it says so */
+        if (!info.dict_find_string("pieces"))
+            throw invalid_data("no files");
+
+        check_pieces(info, piece_length, total);
     }
+}
+
+bool is_empty(bdecode_node const& info)
+{
+    bdecode_node const pieces = info.dict_find_string("pieces");
+
+    /* check_pieces() has seen that the length fits to this */
+    return pieces && pieces.string_length() == 0
+        && !info.dict_find_dict("file tree");
+}
+
+std::shared_ptr<layout> make_empty_layout(bdecode_node const& info)
+{
+    auto out = std::make_shared<layout>();
+    lt::span<char const> const raw = info.data_section();
+    bdecode_node const list = info.dict_find_list("files");
+    bool const listed = list && list.list_size() != 0;
+    std::vector<std::string> paths;
+
+    out->info.assign(raw.data(), std::size_t(raw.size()));
+    out->ih.v1 = lt::hasher(raw).final();
+    out->name = std::string(utf8_or(info, "name.utf-8", "name"));
+    out->piece_length = std::uint32_t(info.dict_find_int_value("piece length"));
+    out->piece_n = 0;
+    out->total_size = 0;
+    out->is_private = info.dict_find_int_value("private", 0) != 0;
+    out->single_file = !listed && bool(info.dict_find_int("length"));
+
+    if (listed || out->single_file)
+        paths = display_paths(info, true, out->single_file);
+
+    for (std::string const& path : paths)
+    {
+        layout_file f{};
+
+        f.path = out->paths.size();
+        f.path_len = std::uint32_t(path.size());
+        out->paths += path;
+        out->files.push_back(f);
+    }
+
+    out->hashes = std::make_unique<piece_hashes>(
+        out->piece_length, 0, 0, std::string(), std::vector<file_tree>());
+
+    return out;
 }
 
 std::shared_ptr<layout> make_layout(lt::torrent_info const& ti)

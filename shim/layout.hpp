@@ -77,7 +77,15 @@ struct layout
  */
 void check_info(lt::bdecode_node const& info);
 
+/*
+ * Nonzero if it is of a v1 torrent without a single byte: no files, or files
+ * of no length.  Such a torrent has no pieces, and libtorrent takes none.
+ * check_info() has passed.
+ */
+bool is_empty(lt::bdecode_node const& info);
+
 /* Throws invalid_data. */
+std::shared_ptr<layout> make_empty_layout(lt::bdecode_node const& info);
 std::shared_ptr<layout> make_layout(lt::torrent_info const& ti);
 
 } // namespace shim

@@ -7,7 +7,6 @@
 #include <cstring>
 #include <map>
 
-#include <libtorrent/announce_entry.hpp>
 #include <libtorrent/bdecode.hpp>
 #include <libtorrent/hasher.hpp>
 #include <libtorrent/load_torrent.hpp>
@@ -98,7 +97,8 @@ lt::bdecode_node parse(void const* const metainfo, std::size_t const len)
     return root;
 }
 
-lt::add_torrent_params load(shim_add_t const& a, std::shared_ptr<layout>& info)
+lt::add_torrent_params load(
+    shim_add_t const& a, std::shared_ptr<layout>& info, sources& from)
 {
     lt::load_torrent_limits limits;
     lt::bdecode_node const root = parse(a.metainfo, a.metainfo_len);
@@ -114,7 +114,16 @@ lt::add_torrent_params load(shim_add_t const& a, std::shared_ptr<layout>& info)
     limits.max_decode_depth = max_depth;
     limits.max_decode_tokens = max_tokens;
 
+    from = parse_sources(root);
+
     lt::add_torrent_params p;
+
+    if (is_empty(dict))
+    {
+        info = make_empty_layout(dict);
+        check_hashes(a, info->ih);
+        return p;
+    }
 
     try
     {
@@ -135,8 +144,7 @@ lt::add_torrent_params load(shim_add_t const& a, std::shared_ptr<layout>& info)
 /* Keys of a .torrent's root, in the order that bencoding wants. */
 using dictionary = std::map<std::string, std::string>;
 
-void add_trackers(
-    dictionary& d, std::vector<lt::announce_entry> const& trackers)
+void add_trackers(dictionary& d, std::vector<sources::tracker> const& trackers)
 {
     std::string list;
     int tier = -1;
@@ -146,7 +154,7 @@ void add_trackers(
 
     append(d["announce"], trackers.front().url);
 
-    for (lt::announce_entry const& t : trackers)
+    for (sources::tracker const& t : trackers)
     {
         if (int(t.tier) != tier)
         {
@@ -160,60 +168,53 @@ void add_trackers(
     d["announce-list"] = "l" + list + "ee";
 }
 
-/* A list of strings, or one string: BEP 19 has both. */
-std::vector<std::string> strings(lt::bdecode_node const& node)
+void add_text(dictionary& d,
+    char const* const key,
+    std::string const& told,
+    char const* const otherwise)
 {
-    std::vector<std::string> out;
+    if (!told.empty())
+        append(d[key], told);
+    else if (otherwise != nullptr && *otherwise != '\0')
+        append(d[key], otherwise);
+}
 
-    if (node.type() == lt::bdecode_node::string_t)
-        out.emplace_back(node.string_value());
+void add_nodes(
+    dictionary& d, std::vector<std::pair<std::string, int>> const& nodes)
+{
+    if (nodes.empty())
+        return;
 
-    if (node.type() != lt::bdecode_node::list_t)
-        return out;
+    std::string& list = d["nodes"];
 
-    for (int i = 0; i < node.list_size(); ++i)
+    list = "l";
+
+    for (auto const& [host, port] : nodes)
     {
-        if (node.list_at(i).type() == lt::bdecode_node::string_t)
-            out.emplace_back(node.list_at(i).string_value());
+        list += 'l';
+        append(list, host);
+        append(list, std::int64_t(port));
+        list += 'e';
     }
 
-    return out;
+    list += 'e';
 }
 
 } // namespace
 
-lt::add_torrent_params make_sources(
-    void const* const metainfo, std::size_t const len)
+sources read_sources(void const* const metainfo, std::size_t const len)
 {
-    lt::add_torrent_params p;
-    lt::bdecode_node const root = parse(metainfo, len);
-    lt::bdecode_node const tiers = root.dict_find_list("announce-list");
-
-    for (int i = 0; tiers && i < tiers.list_size(); ++i)
-    {
-        for (std::string const& url : strings(tiers.list_at(i)))
-        {
-            p.trackers.push_back(url);
-            p.tracker_tiers.push_back(i);
-        }
-    }
-
-    if (p.trackers.empty())
-        p.trackers = strings(root.dict_find("announce"));
-
-    p.url_seeds = strings(root.dict_find("url-list"));
-
-    return p;
+    return parse_sources(parse(metainfo, len));
 }
 
 lt::add_torrent_params make_params(
-    shim_add_t const& a, std::shared_ptr<layout>& info)
+    shim_add_t const& a, std::shared_ptr<layout>& info, sources& from)
 {
     lt::add_torrent_params p;
 
     if (a.metainfo != nullptr)
     {
-        p = load(a, info);
+        p = load(a, info, from);
     }
     else
     {
@@ -247,33 +248,35 @@ lt::add_torrent_params make_params(
     return p;
 }
 
+void refresh_layers(layout const& info, lt::torrent_handle const& h)
+{
+    if (info.ih.has_v2() && h.is_valid() && !info.hashes->layers_whole())
+        info.hashes->add_layers(h.piece_layers());
+}
+
 std::string make_metainfo(layout const& info,
-    lt::torrent_handle const& handle,
+    sources const& from,
     char const* const comment,
     char const* const created_by,
     std::int64_t const creation_date)
 {
     dictionary d;
     std::string out;
+    std::int64_t const date =
+        from.creation_date != 0 ? from.creation_date : creation_date;
 
-    add_trackers(d, handle.trackers());
+    add_trackers(d, from.trackers);
+    add_text(d, "comment", from.comment, comment);
+    add_text(d, "created by", from.created_by, created_by);
 
-    if (comment != nullptr && *comment != '\0')
-        append(d["comment"], comment);
-
-    if (created_by != nullptr && *created_by != '\0')
-        append(d["created by"], created_by);
-
-    if (creation_date != 0)
-        append(d["creation date"], creation_date);
+    if (date != 0)
+        append(d["creation date"], date);
 
     d["info"] = info.info;
+    add_nodes(d, from.nodes);
 
     if (info.ih.has_v2())
     {
-        if (!info.hashes->layers_whole())
-            info.hashes->add_layers(handle.piece_layers());
-
         std::string& layers = d["piece layers"];
 
         layers = "d";
@@ -287,15 +290,13 @@ std::string make_metainfo(layout const& info,
         layers += 'e';
     }
 
-    std::set<std::string> const seeds = handle.url_seeds();
-
-    if (!seeds.empty())
+    if (!from.web_seeds.empty())
     {
         std::string& list = d["url-list"];
 
         list = "l";
 
-        for (std::string const& url : seeds)
+        for (std::string const& url : from.web_seeds)
             append(list, url);
 
         list += 'e';

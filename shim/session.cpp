@@ -54,6 +54,20 @@ shim_slot* shim_s::find(lt::torrent_handle const& h)
     return nullptr;
 }
 
+shim_slot* shim_s::find_empty(lt::info_hash_t const& ih)
+{
+    for (shim_slot& slot : slots)
+    {
+        if (slot.t && slot.info && slot.info->piece_n == 0
+            && slot.info->ih.v1 == ih.v1)
+        {
+            return &slot;
+        }
+    }
+
+    return nullptr;
+}
+
 shim_id_t shim_s::new_id()
 {
     if (free_slots.empty())
@@ -85,7 +99,7 @@ void shim_s::set_info(shim_slot& slot, std::shared_ptr<shim::layout const> info)
     slot.t->set_info(info);
     slot.info = std::move(info);
 
-    if (slot.info->is_private)
+    if (slot.info->is_private && slot.handle.is_valid())
     {
         slot.handle.set_flags(lt::torrent_flags::disable_dht
             | lt::torrent_flags::disable_pex | lt::torrent_flags::disable_lsd);

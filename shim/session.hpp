@@ -18,6 +18,7 @@
 #include <libtorrent/session.hpp>
 
 #include "context.hpp"
+#include "sources.hpp"
 #include "torrent.hpp"
 
 /* A torrent as the owner thread knows it; only that thread looks at it. */
@@ -27,7 +28,7 @@ struct shim_slot
     std::shared_ptr<shim::torrent> t; /* null: free */
     libtorrent::torrent_handle handle;
     std::shared_ptr<shim::layout const> info;
-    std::int64_t creation_date = 0;
+    shim::sources sources;
     std::map<std::string, int> tracker_peers; /* by URL, last answer */
 };
 
@@ -48,6 +49,12 @@ struct shim_s
 
     /* Makes the info known to all threads and tells the caller. */
     void set_info(shim_slot& slot, std::shared_ptr<shim::layout const> info);
+
+    /* Adds what is not known yet to a torrent's sources, and to libtorrent. */
+    void merge(shim_slot& slot, shim::sources const& more, bool with_trackers);
+
+    /* The torrent whose info is this, if it has no libtorrent torrent. */
+    shim_slot* find_empty(libtorrent::info_hash_t const& ih);
 
     /* Turns an alert into an event, or into nothing. */
     void translate(libtorrent::alert const& a);
@@ -73,22 +80,26 @@ shim_rc_t report_current_exception(char* err, std::size_t err_size) noexcept;
 
 /*
  * Parameters of a torrent to be added, from a .torrent or from infohashes.
- * info is set to the layout if the .torrent has been given.  Throws
- * invalid_data.
+ * info is set to the layout if the .torrent has been given, from to what it
+ * tells beside.  Throws invalid_data.
+ *
+ * A torrent without a single byte is none for libtorrent: ti is not set then.
  */
 libtorrent::add_torrent_params make_params(
-    shim_add_t const& a, std::shared_ptr<layout>& info);
+    shim_add_t const& a, std::shared_ptr<layout>& info, sources& from);
 
 /*
- * Trackers and web seeds of a .torrent, whether it has an info dictionary or
- * not.  Throws invalid_data.
+ * The sources of a .torrent, whether it has an info dictionary or not.  Throws
+ * invalid_data.
  */
-libtorrent::add_torrent_params make_sources(
-    void const* metainfo, std::size_t len);
+sources read_sources(void const* metainfo, std::size_t len);
+
+/* Makes the hashes of the info as complete as libtorrent knows them. */
+void refresh_layers(layout const& info, libtorrent::torrent_handle const& h);
 
 /* Bencodes a .torrent. */
 std::string make_metainfo(layout const& info,
-    libtorrent::torrent_handle const& handle,
+    sources const& from,
     char const* comment,
     char const* created_by,
     std::int64_t creation_date);

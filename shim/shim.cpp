@@ -13,7 +13,6 @@
 
 #include <boost/asio/ip/tcp.hpp>
 
-#include <libtorrent/announce_entry.hpp>
 #include <libtorrent/version.hpp>
 
 #include "session.hpp"
@@ -99,20 +98,69 @@ void resolve_and_dial(std::shared_ptr<shim::torrent> const& t,
         });
 }
 
-void merge(shim_s& s, shim_slot& slot, lt::add_torrent_params const& p)
+shim_rc_t add(shim_s& s,
+    lt::add_torrent_params& p,
+    std::shared_ptr<shim::layout> info,
+    shim::sources from,
+    shim_id_t& id)
 {
-    for (std::size_t i = 0; s.trackers && i < p.trackers.size(); ++i)
+    lt::error_code ec;
+    lt::torrent_handle h;
+    bool const empty = info && !p.ti;
+    lt::info_hash_t const ih = info ? info->ih : p.info_hashes;
+    shim_slot const* const before = s.find_empty(ih);
+    shim_id_t exists = before != nullptr ? before->t->id : 0;
+
+    if (!s.trackers)
     {
-        lt::announce_entry e(p.trackers[i]);
-
-        if (i < p.tracker_tiers.size())
-            e.tier = std::uint8_t(p.tracker_tiers[i]);
-
-        slot.handle.add_tracker(e);
+        p.trackers.clear();
+        p.tracker_tiers.clear();
+        p.flags |= lt::torrent_flags::override_trackers;
     }
 
-    for (std::string const& url : p.url_seeds)
-        slot.handle.add_url_seed(url);
+    /* the table of slots may move */
+    shim_id_t const fresh = s.new_id();
+    auto const t = std::make_shared<shim::torrent>(s.ctx, fresh);
+
+    /* the hashes must be there before the first block is */
+    t->set_info(info);
+    p.userdata = lt::client_data_t(t.get());
+
+    if (exists == 0 && !empty)
+        h = s.ses->add_torrent(p, ec);
+
+    /* by that name, or by the other name of a hybrid */
+    if (exists == 0 && (empty || ec == lt::errors::duplicate_torrent))
+    {
+        lt::torrent_handle const old = s.ses->find_torrent(ih.get_best());
+        shim_slot const* const slot = old.is_valid() ? s.find(old) : nullptr;
+
+        exists = slot != nullptr ? slot->t->id : 0;
+    }
+
+    if (exists != 0 || ec)
+        s.free_id(fresh);
+
+    if (exists != 0)
+    {
+        id = exists;
+        return SHIM_EXISTS;
+    }
+
+    if (ec)
+        throw shim::invalid_data(ec.message());
+
+    shim_slot& slot = s.slots[(fresh & 0xffffffff) - 1];
+
+    slot.t = t;
+    slot.handle = h;
+    slot.sources = std::move(from);
+    id = fresh;
+
+    if (info)
+        s.set_info(slot, std::move(info));
+
+    return SHIM_OK;
 }
 
 } // namespace
@@ -172,81 +220,50 @@ extern "C" shim_rc_t shim_add(
     shim_t* s, shim_add_t const* a, shim_id_t* id, char* err, size_t err_size)
 try
 {
-    lt::error_code ec;
+    shim::sources from;
     std::shared_ptr<shim::layout> info;
 
     assert(s->on_owner_thread());
     *id = 0;
 
-    lt::add_torrent_params p = shim::make_params(*a, info);
+    lt::add_torrent_params p = shim::make_params(*a, info, from);
 
-    if (!s->trackers)
-    {
-        p.trackers.clear();
-        p.tracker_tiers.clear();
-        p.flags |= lt::torrent_flags::override_trackers;
-    }
-
-    shim_id_t const fresh = s->new_id();
-    auto const t = std::make_shared<shim::torrent>(s->ctx, fresh);
-
-    /* the hashes must be there before the first block is */
-    t->set_info(info);
-    p.userdata = lt::client_data_t(t.get());
-
-    lt::info_hash_t const ih = p.ti ? p.ti->info_hashes() : p.info_hashes;
-    lt::torrent_handle const h = s->ses->add_torrent(p, ec);
-
-    if (ec)
-    {
-        s->free_id(fresh);
-
-        lt::torrent_handle const old = s->ses->find_torrent(ih.get_best());
-        shim_slot* const slot = old.is_valid() ? s->find(old) : nullptr;
-
-        if (ec != lt::errors::duplicate_torrent || slot == nullptr)
-            throw shim::invalid_data(ec.message());
-
-        *id = slot->t->id;
-        return SHIM_EXISTS;
-    }
-
-    shim_slot& slot = s->slots[(fresh & 0xffffffff) - 1];
-
-    slot.t = t;
-    slot.handle = h;
-    *id = fresh;
-
-    if (p.ti)
-        slot.creation_date = p.ti->creation_date();
-
-    if (info)
-        s->set_info(slot, std::move(info));
-
-    return SHIM_OK;
+    return add(*s, p, std::move(info), std::move(from), *id);
 }
 catch (...)
 {
     return shim::report_current_exception(err, err_size);
 }
 
-extern "C" shim_rc_t shim_merge(shim_t* s,
-    shim_id_t id,
-    void const* metainfo,
-    size_t metainfo_len,
+extern "C" shim_rc_t shim_replace(shim_t* s,
+    shim_id_t old,
+    shim_add_t const* a,
+    shim_id_t* id,
     char* err,
     size_t err_size)
 try
 {
-    shim_slot* const slot = s->find(id);
+    shim::sources from;
+    std::shared_ptr<shim::layout> info;
+    shim_slot* const slot = s->find(old);
 
     assert(s->on_owner_thread());
+    *id = 0;
 
     if (slot == nullptr)
         return SHIM_GONE;
 
-    merge(*s, *slot, shim::make_sources(metainfo, metainfo_len));
-    return SHIM_OK;
+    lt::add_torrent_params p = shim::make_params(*a, info, from);
+    shim::sources const before = slot->sources;
+
+    shim_remove(s, old);
+
+    shim_rc_t const rc = add(*s, p, std::move(info), std::move(from), *id);
+
+    if (rc == SHIM_OK)
+        s->merge(*s->find(*id), before, true);
+
+    return rc;
 }
 catch (...)
 {
@@ -264,72 +281,11 @@ try
         return SHIM_GONE;
 
     slot->t->close();
-    s->ses->remove_torrent(slot->handle);
+
+    if (slot->handle.is_valid())
+        s->ses->remove_torrent(slot->handle);
+
     s->free_id(id);
-    return SHIM_OK;
-}
-catch (...)
-{
-    return SHIM_ERROR;
-}
-
-extern "C" shim_rc_t shim_add_tracker(
-    shim_t* s, shim_id_t id, char const* url, uint32_t tier)
-try
-{
-    shim_slot* const slot = s->find(id);
-
-    if (slot == nullptr)
-        return SHIM_GONE;
-
-    if (*url == '\0')
-        return SHIM_INVALID;
-
-    if (!s->trackers)
-        return SHIM_OK;
-
-    lt::announce_entry e(url);
-
-    e.tier = std::uint8_t(std::min(tier, 255U));
-    slot->handle.add_tracker(e);
-    return SHIM_OK;
-}
-catch (...)
-{
-    return SHIM_ERROR;
-}
-
-extern "C" shim_rc_t shim_clear_trackers(shim_t* s, shim_id_t id)
-try
-{
-    shim_slot* const slot = s->find(id);
-
-    if (slot == nullptr)
-        return SHIM_GONE;
-
-    slot->handle.replace_trackers({});
-    return SHIM_OK;
-}
-catch (...)
-{
-    return SHIM_ERROR;
-}
-
-extern "C" shim_rc_t shim_add_web_seed(shim_t* s, shim_id_t id, char const* url)
-try
-{
-    shim_slot* const slot = s->find(id);
-
-    if (slot == nullptr)
-        return SHIM_GONE;
-
-    if (std::strncmp(url, "http://", 7) != 0
-        && std::strncmp(url, "https://", 8) != 0)
-    {
-        return SHIM_INVALID;
-    }
-
-    slot->handle.add_url_seed(url);
     return SHIM_OK;
 }
 catch (...)

@@ -187,14 +187,27 @@ shim_rc_t shim_add(shim_t* s,
     size_t err_size);
 
 /*
- * Merges the trackers (tier by tier), web seeds and DHT nodes of a .torrent
- * into a torrent; its info, if any, is not looked at.  SHIM_MALFORMED and a
- * text if it is not a bencoded dictionary.
+ * Gives a torrent that waits for its metadata a .torrent with it: the torrent
+ * is removed and added anew, with the sources (below) of both.  Returns as
+ * shim_add(); if that fails because of the metainfo, nothing was changed.
+ */
+shim_rc_t shim_replace(shim_t* s,
+    shim_id_t old,
+    shim_add_t const* a,
+    shim_id_t* id,
+    char* err,
+    size_t err_size);
+
+/*
+ * Merges the sources of a .torrent into those of a torrent, trackers tier by
+ * tier and only if trackers is nonzero; its info, if any, is not looked at.
+ * SHIM_MALFORMED and a text if it is not a bencoded dictionary.
  */
 shim_rc_t shim_merge(shim_t* s,
     shim_id_t id,
     void const* metainfo,
     size_t metainfo_len,
+    int trackers,
     char* err,
     size_t err_size);
 
@@ -212,6 +225,39 @@ shim_rc_t shim_clear_trackers(shim_t* s, shim_id_t id);
 
 /* Adds a web seed (BEP 19) unless it is known. */
 shim_rc_t shim_add_web_seed(shim_t* s, shim_id_t id, char const* url);
+
+/*
+ * The sources: what is told of a torrent beside its info, by .torrents,
+ * magnets and shim_add_tracker(), whether it is used (shim_config_t.trackers)
+ * or not.  Texts are "" if nothing was told, and valid until the next call
+ * that is about the torrent.
+ */
+typedef struct
+{
+    uint32_t tracker_n;
+    uint32_t web_seed_n;
+    uint32_t node_n;            /* of the DHT, BEP 5 */
+    char const* comment;
+    char const* created_by;
+    int64_t creation_date;      /* seconds since 1970, 0: not told */
+} shim_sources_t;
+
+typedef enum
+{
+    SHIM_SOURCE_TRACKER,        /* text: URL; number: tier, ascending */
+    SHIM_SOURCE_WEB_SEED,       /* text: URL */
+    SHIM_SOURCE_NODE            /* text: host; number: port */
+} shim_source_e;
+
+shim_rc_t shim_sources(shim_t* s, shim_id_t id, shim_sources_t* sources);
+
+/* One of them, or SHIM_INVALID if there are not so many. */
+shim_rc_t shim_source(shim_t* s,
+    shim_id_t id,
+    shim_source_e kind,
+    uint32_t n,
+    char const** text,
+    uint32_t* number);
 
 /*
  * Dials a peer at once: "1.2.3.4:5", "[::1]:5"; a host name is resolved.
@@ -268,8 +314,10 @@ shim_rc_t shim_info_bytes(shim_t* s,
 
 /*
  * Bencodes a .torrent: announce, announce-list, comment, created by, creation
- * date, info, piece layers, url-list; absent keys are omitted.  *buf is freed
- * by shim_free().  SHIM_NOT_READY without info.
+ * date, info, nodes, piece layers, url-list; absent keys are omitted.  comment
+ * (may be NULL), created_by and creation_date (0: none) are used if the
+ * torrent's sources have none.  *buf is freed by shim_free().  SHIM_NOT_READY
+ * without info.
  */
 shim_rc_t shim_metainfo(shim_t* s,
     shim_id_t id,
@@ -281,10 +329,23 @@ shim_rc_t shim_metainfo(shim_t* s,
 void shim_free(void* buf);
 
 /*
- * The URLs of the web seeds, one after another, each terminated; *list is
- * freed by shim_free(), *n is how many there are.
+ * The piece layers (BEP 52) of the files that have theirs: *list is freed by
+ * shim_free(), *n is how many there are; 0 for a torrent that is not v2.
  */
-shim_rc_t shim_web_seeds(shim_t* s, shim_id_t id, char** list, uint32_t* n);
+typedef struct
+{
+    uint8_t root[32];           /* of the file's tree */
+    void const* hashes;         /* within *list */
+    size_t len;                 /* bytes, 32 for each piece */
+} shim_layer_t;
+
+shim_rc_t shim_layers(shim_t* s, shim_id_t id, shim_layer_t** list, uint32_t* n);
+
+/*
+ * Nonzero if shim_metainfo() has all there is to have: false for a v2 torrent
+ * whose piece layers were not told by a .torrent or by peers yet.
+ */
+int shim_is_whole(shim_t* s, shim_id_t id);
 
 
 /*

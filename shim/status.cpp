@@ -6,7 +6,6 @@
 #include <cassert>
 #include <cstdlib>
 #include <cstring>
-#include <set>
 #include <string>
 
 #include <libtorrent/announce_entry.hpp>
@@ -115,7 +114,7 @@ try
     info->piece_n = l.piece_n;
     info->total_size = l.total_size;
     info->file_n = std::uint32_t(l.files.size());
-    info->creation_date = slot->creation_date;
+    info->creation_date = slot->sources.creation_date;
     info->name = l.name.data();
     info->name_len = std::uint32_t(l.name.size());
     return SHIM_OK;
@@ -192,8 +191,10 @@ try
     if (!slot->info)
         return SHIM_NOT_READY;
 
+    shim::refresh_layers(*slot->info, slot->handle);
+
     std::string const out = shim::make_metainfo(
-        *slot->info, slot->handle, comment, created_by, creation_date);
+        *slot->info, slot->sources, comment, created_by, creation_date);
 
     *buf = std::malloc(out.size());
 
@@ -214,33 +215,69 @@ extern "C" void shim_free(void* buf)
     std::free(buf);
 }
 
-extern "C" shim_rc_t shim_web_seeds(
-    shim_t* s, shim_id_t id, char** list, uint32_t* n)
+extern "C" shim_rc_t shim_layers(
+    shim_t* s, shim_id_t id, shim_layer_t** list, uint32_t* n)
 try
 {
     shim_slot const* const slot = s->find(id);
-    std::string out;
 
     if (slot == nullptr)
         return SHIM_GONE;
 
-    std::set<std::string> const seeds = slot->handle.url_seeds();
+    if (!slot->info)
+        return SHIM_NOT_READY;
 
-    for (std::string const& url : seeds)
-        out.append(url.c_str(), url.size() + 1);
+    shim::refresh_layers(*slot->info, slot->handle);
 
-    *list = static_cast<char*>(std::malloc(out.size() + 1));
+    auto const layers = slot->info->hashes->whole_layers();
+    std::size_t size = layers.size() * sizeof(shim_layer_t) + 1;
 
-    if (*list == nullptr)
+    for (auto const& [root, bytes] : layers)
+        size += bytes.size();
+
+    char* const buf = static_cast<char*>(std::malloc(size));
+
+    if (buf == nullptr)
         return SHIM_ERROR;
 
-    std::memcpy(*list, out.c_str(), out.size() + 1);
-    *n = std::uint32_t(seeds.size());
+    *list = reinterpret_cast<shim_layer_t*>(buf);
+    *n = std::uint32_t(layers.size());
+
+    char* p = buf + layers.size() * sizeof(shim_layer_t);
+
+    for (std::size_t i = 0; i < layers.size(); ++i)
+    {
+        auto const& [root, bytes] = layers[i];
+        shim_layer_t& out = (*list)[i];
+
+        std::memcpy(out.root, root.data(), sizeof(out.root));
+        std::memcpy(p, bytes.data(), bytes.size());
+        out.hashes = p;
+        out.len = bytes.size();
+        p += bytes.size();
+    }
+
     return SHIM_OK;
 }
 catch (...)
 {
     return SHIM_ERROR;
+}
+
+extern "C" int shim_is_whole(shim_t* s, shim_id_t id)
+try
+{
+    shim_slot const* const slot = s->find(id);
+
+    if (slot == nullptr || !slot->info)
+        return 0;
+
+    shim::refresh_layers(*slot->info, slot->handle);
+    return slot->info->hashes->layers_whole() ? 1 : 0;
+}
+catch (...)
+{
+    return 1;
 }
 
 extern "C" shim_rc_t shim_torrent_status(
@@ -253,12 +290,17 @@ try
         return SHIM_GONE;
 
     std::vector<lt::peer_info> peers;
-    lt::torrent_status const st = slot->handle.status({});
     uint32_t const size = status->size;
 
-    slot->handle.get_peer_info(peers);
     std::memset(status, 0, sizeof(*status));
     status->size = size;
+
+    if (!slot->handle.is_valid())
+        return SHIM_OK;
+
+    lt::torrent_status const st = slot->handle.status({});
+
+    slot->handle.get_peer_info(peers);
     status->peers = std::uint32_t(st.num_peers);
     status->seeds = std::uint32_t(st.num_seeds);
     status->known_peers = std::uint32_t(std::max(st.list_peers, 0));
@@ -292,6 +334,11 @@ try
     if (slot == nullptr)
         return SHIM_GONE;
 
+    *n = 0;
+
+    if (!slot->handle.is_valid())
+        return SHIM_OK;
+
     std::vector<lt::announce_entry> const all = slot->handle.trackers();
 
     *n = std::uint32_t(all.size());
@@ -323,6 +370,11 @@ try
         return SHIM_GONE;
 
     std::vector<lt::peer_info> all;
+
+    *n = 0;
+
+    if (!slot->handle.is_valid())
+        return SHIM_OK;
 
     slot->handle.get_peer_info(all);
     *n = std::uint32_t(all.size());
