@@ -22,6 +22,7 @@
 #include "server.h"
 #include "torrent.h"
 #include "types.h"
+#include "watch.h"
 
 
 #define ENGINE_EVENTS         64
@@ -66,6 +67,7 @@ engine_start(engine_t **out, const engine_conf_t *conf, char *err,
     engine->listen = -1;
     engine->epoll = -1;
     engine->stop = -1;
+    engine->changed = -1;
     engine->cache.dir = -1;
     engine->successor = INT64_MIN / 2;
 
@@ -73,6 +75,7 @@ engine_start(engine_t **out, const engine_conf_t *conf, char *err,
 
     TAILQ_INIT(&engine->dirty);
     TAILQ_INIT(&engine->idle);
+    LIST_INIT(&engine->watched);
     LIST_INIT(&engine->conns);
 
     rc = engine_configure(engine, conf);
@@ -194,8 +197,9 @@ engine_open(engine_t *engine, char *err, size_t err_size)
 
     engine->epoll = epoll_create1(EPOLL_CLOEXEC);
     engine->stop = eventfd(0, EFD_NONBLOCK|EFD_CLOEXEC);
+    engine->changed = eventfd(0, EFD_NONBLOCK|EFD_CLOEXEC);
 
-    if (engine->epoll == -1 || engine->stop == -1) {
+    if (engine->epoll == -1 || engine->stop == -1 || engine->changed == -1) {
         rc = errno;
         snprintf(err, err_size, "epoll_create1() or eventfd() failed: %s",
                  strerror(rc));
@@ -211,6 +215,10 @@ engine_open(engine_t *engine, char *err, size_t err_size)
     }
 
     rc = engine_watch(engine, engine->stop, &engine->stop);
+
+    if (rc == 0) {
+        rc = engine_watch(engine, engine->changed, &engine->changed);
+    }
 
     if (rc == 0) {
         rc = engine_spawn(engine);
@@ -427,6 +435,9 @@ engine_cycle(engine_t *engine)
         } else if (events[i].data.ptr == engine->shim) {
             engine_shim_events(engine);
 
+        } else if (events[i].data.ptr == &engine->changed) {
+            watch_drain(engine);
+
         } else {
             server_event(events[i].data.ptr, events[i].events);
         }
@@ -529,6 +540,10 @@ engine_free(engine_t *engine)
 
     if (engine->stop != -1) {
         close(engine->stop);
+    }
+
+    if (engine->changed != -1) {
+        close(engine->changed);
     }
 
     if (engine->epoll != -1) {

@@ -216,6 +216,21 @@ map_check_files(const map_t *map)
 }
 
 
+uint8_t
+map_state_key(uint8_t state)
+{
+    return (state & (MAP_COMPLETE|MAP_PARTIAL|MAP_CHECK))
+           | ((state & MAP_PRIORITY) ? MAP_PRIORITY : 0);
+}
+
+
+uint8_t
+map_state(const map_t *map, uint32_t piece)
+{
+    return __atomic_load_n(&map->states[piece], __ATOMIC_SEQ_CST);
+}
+
+
 int
 map_usable(const map_t *map)
 {

@@ -64,11 +64,20 @@
 /* bits of a piece's state */
 #define MAP_COMPLETE      0x01  /* verified, in the cache */
 #define MAP_PARTIAL       0x02  /* some blocks are there, not verified */
-#define MAP_HASHING       0x04
+#define MAP_CHECK         0x84  /* all blocks are there, see below */
 #define MAP_CHARGED       0x08  /* its space is reserved */
-#define MAP_PRIORITY      0x70  /* wish of the readers, 0 (none) to 7 */
+#define MAP_PRIORITY      0x70  /* wish of the readers, see below */
 
+/* values of MAP_CHECK; 0: blocks are missing, or it is complete */
+#define MAP_QUEUED        0x80  /* for a hash thread */
+#define MAP_HASHING       0x04
+#define MAP_MARKING       0x84  /* verified, being written */
+
+/* values of MAP_PRIORITY, confluence's; 0: not wanted */
 #define MAP_PRIORITY_SHIFT  4
+
+#define MAP_READAHEAD     3     /* in a reader's window */
+#define MAP_NOW           5     /* a reader waits for it */
 
 /* values of map_header_t.state */
 #define MAP_READY         1
@@ -180,6 +189,15 @@ int map_open_file(map_t *map, const char *name);
 
 /* Unmaps; descriptors of segments are the caller's own business. */
 void map_close(map_t *map);
+
+/*
+ * What of a piece's state is worth telling when it changes: the same value for
+ * states that differ in how much a piece is wanted, or in its charge.
+ */
+uint8_t map_state_key(uint8_t state);
+
+/* The state of a piece; an atomic load. */
+uint8_t map_state(const map_t *map, uint32_t piece);
 
 /* Nonzero unless the map was retired since; one load. */
 int map_usable(const map_t *map);

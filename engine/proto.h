@@ -17,6 +17,8 @@
  *      READ tag begin end             ------>      schedules
  *                                     <------      WAKE tag       look again
  *      RELEASE tag                    ------>      forgets the reader
+ *                                     <------      CHANGED ih pieces, if a
+ *                                                  HOLD of it says WATCH
  *
  *      CALL tag kind flags ih [body]  ------>
  *                                     <------      REPLY tag status [body | fd]
@@ -27,8 +29,9 @@
  *  2. HOLD comes before READ of a tag; both may be said again at any time (the
  *     last READ counts), and are said again after a reconnect.
  *  3. WAKE is a hint; the map tells what is complete.  WAKE with tag 0 means
- *     that hints were lost: look at everything.  READY, FAIL and REPLY are
- *     never lost on a live connection.
+ *     that hints were lost: look at everything.  READY, FAIL, REPLY and
+ *     CHANGED are never lost on a live connection; several changes of a piece
+ *     may be told as one, after the last of them was made.
  *  4. After FAIL or REPLY the engine has forgotten the tag; RELEASE is not
  *     needed, and harmless.  An unknown tag is ignored.
  *  5. Whoever meets a message it cannot understand closes the connection.
@@ -49,7 +52,8 @@
 typedef enum {
     PROTO_HELLO = 1,        /* w: arg0 version, arg1 pid */
     PROTO_WELCOME,          /* e: arg0 version */
-    PROTO_HOLD,             /* w: tag, ih; body: proto_hold_t, then magnet */
+    PROTO_HOLD,             /* w: tag, flags, ih; body: proto_hold_t, then
+                               magnet */
     PROTO_READ,             /* w: tag; arg0 begin, arg1 end: [begin, end) of
                                the piece space, what the response will still
                                read; begin is the next byte it needs */
@@ -64,6 +68,8 @@ typedef enum {
                                descriptor of a file of arg0 bytes from 0 on */
     PROTO_EVICTED,          /* e: ih, arg0 segment: close idle descriptors of
                                its older generations */
+    PROTO_CHANGED,          /* e: ih; body: uint32_t each, pieces whose state
+                               has changed */
     PROTO_TAKEOVER          /* a waiting engine: arg1 pid; no HELLO before */
 } proto_type_e;
 
@@ -83,6 +89,7 @@ typedef enum {
 
 /* flags */
 #define PROTO_NOWAIT    0x0001  /* 202 "info not ready" instead of waiting */
+#define PROTO_WATCH     0x0004  /* HOLD: tell CHANGED until it is released */
 #define PROTO_JSON      0x0002
 
 

@@ -18,18 +18,28 @@
 #define READER_PRIORITY      7
 #define READER_PRIORITY_LATE 1
 
+#define READER_SLOTS         4096           /* a power of 2, sparse */
+
+
+/* What is wanted, while it is gathered. */
+typedef struct {
+    uint32_t       n;
+    shim_want_t    wants[READER_WANTS];
+    uint8_t        levels[READER_WANTS];    /* MAP_READAHEAD or MAP_NOW */
+    uint16_t       slots[READER_SLOTS];     /* hash by piece: index + 1 */
+} reader_list_t;
+
 
 static void reader_position(request_t *request, uint64_t begin, uint64_t end);
 static uint64_t reader_window(const request_t *request);
 static int reader_is_complete(const torrent_t *torrent, uint32_t piece);
-static uint32_t reader_gather(torrent_t *torrent, shim_want_t *wants,
-    uint32_t max);
+static int reader_give_back(torrent_t *torrent, reader_list_t *list);
+static void reader_gather(torrent_t *torrent, reader_list_t *list);
 static int reader_gather_one(torrent_t *torrent, request_t *request,
-    shim_want_t *wants, uint32_t *n);
-static void reader_mark(torrent_t *torrent, uint32_t piece,
-    unsigned priority);
-static int reader_same(const torrent_t *torrent, const shim_want_t *wants,
-    uint32_t n);
+    reader_list_t *list);
+static uint16_t *reader_slot(reader_list_t *list, uint32_t piece);
+static void reader_mark(torrent_t *torrent, uint32_t piece, uint8_t level);
+static int reader_same(const torrent_t *torrent, const reader_list_t *list);
 
 
 void
@@ -224,10 +234,10 @@ reader_dirty(torrent_t *torrent)
 void
 reader_schedule(torrent_t *torrent)
 {
-    int           restart;
-    uint8_t       state;
-    uint32_t      i, n, old_n;
-    shim_want_t  *old, wants[READER_WANTS];
+    int             restart;
+    uint32_t        i;
+    shim_want_t    *wants;
+    reader_list_t   list;
 
     torrent->dirty = 0;
     TAILQ_REMOVE(&torrent->engine->dirty, torrent, dirty_link);
@@ -236,49 +246,67 @@ reader_schedule(torrent_t *torrent)
         return;
     }
 
-    old = torrent->wants;
-    old_n = torrent->want_n;
+    reader_gather(torrent, &list);
 
-    for (i = 0; i < old_n; i++) {
-        reader_mark(torrent, old[i].piece, 0);
+    /* a piece that stays wanted is at no time marked as if it were not */
+
+    for (i = 0; i < list.n; i++) {
+        reader_mark(torrent, list.wants[i].piece, list.levels[i]);
     }
 
-    n = reader_gather(torrent, wants, READER_WANTS);
+    restart = reader_give_back(torrent, &list);
 
-    /* what nobody wants any more gives its space back */
+    if (reader_same(torrent, &list)) {
+        return;
+    }
+
+    if (list.n > torrent->want_max) {
+        wants = realloc(torrent->wants, list.n * sizeof(shim_want_t));
+
+        if (wants == NULL) {
+            return;
+        }
+
+        torrent->wants = wants;
+        torrent->want_max = list.n;
+    }
+
+    memcpy(torrent->wants, list.wants, list.n * sizeof(shim_want_t));
+    torrent->want_n = list.n;
+
+    (void) shim_want(torrent->engine->shim, torrent->id, list.wants, list.n,
+                     restart);
+}
+
+
+/*
+ * What nobody wants any more gives its space back.  Returns nonzero if there
+ * is any that was not fetched.
+ */
+static int
+reader_give_back(torrent_t *torrent, reader_list_t *list)
+{
+    int       restart;
+    uint32_t  i, piece;
 
     restart = 0;
 
-    for (i = 0; i < old_n; i++) {
-        state = __atomic_load_n(&torrent->store->map.states[old[i].piece],
-                                __ATOMIC_RELAXED);
+    for (i = 0; i < torrent->want_n; i++) {
+        piece = torrent->wants[i].piece;
 
-        if (!(state & (MAP_PRIORITY|MAP_COMPLETE))) {
-            cache_unreserve(&torrent->engine->cache, torrent->store,
-                            old[i].piece, 0);
+        if (*reader_slot(list, piece) != 0) {
+            continue;
+        }
+
+        reader_mark(torrent, piece, 0);
+
+        if (!reader_is_complete(torrent, piece)) {
+            cache_unreserve(&torrent->engine->cache, torrent->store, piece, 0);
             restart = 1;
         }
     }
 
-    if (reader_same(torrent, wants, n)) {
-        return;
-    }
-
-    if (n > torrent->want_max) {
-        old = realloc(torrent->wants, n * sizeof(shim_want_t));
-
-        if (old == NULL) {
-            return;
-        }
-
-        torrent->wants = old;
-        torrent->want_max = n;
-    }
-
-    memcpy(torrent->wants, wants, n * sizeof(shim_want_t));
-    torrent->want_n = n;
-
-    (void) shim_want(torrent->engine->shim, torrent->id, wants, n, restart);
+    return restart;
 }
 
 
@@ -347,15 +375,18 @@ reader_abandon(torrent_t *torrent)
  * Gathers what is wanted: the first missing piece of every reader, the second
  * of every reader, and so on.
  */
-static uint32_t
-reader_gather(torrent_t *torrent, shim_want_t *wants, uint32_t max)
+static void
+reader_gather(torrent_t *torrent, reader_list_t *list)
 {
     int         more;
-    uint32_t    n, length;
+    uint32_t    length;
     request_t  *request;
 
     length = torrent->info.piece_length;
     torrent->short_of = 0;
+
+    list->n = 0;
+    memset(list->slots, 0, sizeof(list->slots));
 
     TAILQ_FOREACH(request, &torrent->requests, link) {
         if (request->reading) {
@@ -365,26 +396,22 @@ reader_gather(torrent_t *torrent, shim_want_t *wants, uint32_t max)
         }
     }
 
-    n = 0;
-
     do {
         more = 0;
 
         TAILQ_FOREACH(request, &torrent->requests, link) {
 
-            if (n == max) {
+            if (list->n == READER_WANTS) {
                 torrent->short_of = 1;
-                return n;
+                return;
             }
 
             if (request->reading) {
-                more |= reader_gather_one(torrent, request, wants, &n);
+                more |= reader_gather_one(torrent, request, list);
             }
         }
 
     } while (more);
-
-    return n;
 }
 
 
@@ -393,11 +420,11 @@ reader_gather(torrent_t *torrent, shim_want_t *wants, uint32_t max)
  * or there is no space for it.
  */
 static int
-reader_gather_one(torrent_t *torrent, request_t *request, shim_want_t *wants,
-    uint32_t *n)
+reader_gather_one(torrent_t *torrent, request_t *request, reader_list_t *list)
 {
     int           first;
-    uint8_t       state;
+    uint8_t       level;
+    uint16_t     *slot;
     uint32_t      piece;
     shim_want_t  *w;
 
@@ -415,11 +442,19 @@ reader_gather_one(torrent_t *torrent, request_t *request, shim_want_t *wants,
     first = request->first;
     request->first = 0;
 
-    state = __atomic_load_n(&torrent->store->map.states[piece],
-                            __ATOMIC_RELAXED);
+    level = (piece == request->begin / torrent->info.piece_length)
+            ? MAP_NOW : MAP_READAHEAD;
 
-    if (state & MAP_PRIORITY) {
-        return 1;       /* another reader wants it already */
+    slot = reader_slot(list, piece);
+
+    if (*slot != 0) {
+        /* another reader wants it already */
+
+        if (list->levels[*slot - 1] < level) {
+            list->levels[*slot - 1] = level;
+        }
+
+        return 1;
     }
 
     if (cache_reserve(&torrent->engine->cache, torrent->store, piece, first)
@@ -430,11 +465,11 @@ reader_gather_one(torrent_t *torrent, request_t *request, shim_want_t *wants,
         return 0;
     }
 
-    w = &wants[*n];
+    w = &list->wants[list->n];
     w->piece = piece;
 
-    if (*n < READER_DEADLINES) {
-        w->deadline_ms = *n * READER_DEADLINE_STEP;
+    if (list->n < READER_DEADLINES) {
+        w->deadline_ms = list->n * READER_DEADLINE_STEP;
         w->priority = READER_PRIORITY;
 
     } else {
@@ -442,11 +477,30 @@ reader_gather_one(torrent_t *torrent, request_t *request, shim_want_t *wants,
         w->priority = READER_PRIORITY_LATE;
     }
 
-    (*n)++;
-
-    reader_mark(torrent, piece, w->priority);
+    list->levels[list->n] = level;
+    *slot = ++list->n;
 
     return 1;
+}
+
+
+/*
+ * Where the index of a piece is, plus 1; 0 there if it is not in the list.
+ */
+static uint16_t *
+reader_slot(reader_list_t *list, uint32_t piece)
+{
+    uint32_t  i;
+
+    for (i = piece * 2654435761u / 65536; /* void */ ; i++) {
+        i %= READER_SLOTS;
+
+        if (list->slots[i] == 0
+            || list->wants[list->slots[i] - 1].piece == piece)
+        {
+            return &list->slots[i];
+        }
+    }
 }
 
 
@@ -463,17 +517,15 @@ reader_is_complete(const torrent_t *torrent, uint32_t piece)
  * Sets the wish in a piece's state, which the disk back end changes, too.
  */
 static void
-reader_mark(torrent_t *torrent, uint32_t piece, unsigned priority)
+reader_mark(torrent_t *torrent, uint32_t piece, uint8_t level)
 {
-    uint8_t  *p;
+    store_state_set(torrent->store, piece, level << MAP_PRIORITY_SHIFT,
+                    MAP_PRIORITY);
 
-    p = &torrent->store->map.states[piece];
+    /* it was published in between, which ends the wish */
 
-    __atomic_and_fetch(p, (uint8_t) ~MAP_PRIORITY, __ATOMIC_RELAXED);
-
-    if (priority != 0) {
-        __atomic_or_fetch(p, priority << MAP_PRIORITY_SHIFT,
-                          __ATOMIC_RELAXED);
+    if (level != 0 && reader_is_complete(torrent, piece)) {
+        store_state_set(torrent->store, piece, 0, MAP_PRIORITY);
     }
 }
 
@@ -482,16 +534,16 @@ reader_mark(torrent_t *torrent, uint32_t piece, unsigned priority)
  * Whether the shim knows this list already.
  */
 static int
-reader_same(const torrent_t *torrent, const shim_want_t *wants, uint32_t n)
+reader_same(const torrent_t *torrent, const reader_list_t *list)
 {
     uint32_t  i;
 
-    if (n != torrent->want_n) {
+    if (list->n != torrent->want_n) {
         return 0;
     }
 
-    for (i = 0; i < n; i++) {
-        if (wants[i].piece != torrent->wants[i].piece) {
+    for (i = 0; i < list->n; i++) {
+        if (list->wants[i].piece != torrent->wants[i].piece) {
             return 0;
         }
     }

@@ -11,6 +11,7 @@
 
 #include "log.h"
 #include "server.h"
+#include "watch.h"
 
 
 static void reply_hint(conn_t *conn, const proto_msg_t *msg);
@@ -285,6 +286,7 @@ reply_flush(conn_t *conn)
     }
 
     reply_want_write(conn, 0);
+    watch_flush(conn);
 }
 
 

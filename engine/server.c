@@ -16,6 +16,7 @@
 #include "reader.h"
 #include "reply.h"
 #include "torrent.h"
+#include "watch.h"
 
 
 #define SERVER_BACKLOG  64
@@ -435,6 +436,7 @@ server_handle_request(conn_t *conn, const proto_msg_t *msg,
             return -1;
         }
 
+        request->flags = msg->flags;
         torrent_hold(request, msg->ih, body, msg->body_len);
         return 0;
 
@@ -520,6 +522,7 @@ server_request(conn_t *conn, uint32_t tag, int create)
 void
 server_forget(request_t *request)
 {
+    watch_stop(request);
     reader_stop(request);
     torrent_leave(request);
 

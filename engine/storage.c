@@ -103,6 +103,10 @@ storage_write(void *ctx, uint32_t piece, uint32_t generation, void const *buf,
         rc = (fd == -1) ? errno : 0;
     }
 
+    if (rc == 0) {
+        store_state_set(store, piece, MAP_MARKING, 0);
+    }
+
     pthread_rwlock_unlock(&store->lock);
 
     if (rc != 0) {
@@ -148,13 +152,16 @@ storage_mark(void *ctx, uint32_t piece, uint32_t generation,
 
     } else if (state == SHIM_PIECE_COMPLETE) {
         store_state_set(store, piece, MAP_COMPLETE,
-                        MAP_PARTIAL|MAP_HASHING|MAP_PRIORITY);
+                        MAP_PARTIAL|MAP_CHECK|MAP_PRIORITY);
 
     } else if (state == SHIM_PIECE_HASHING) {
-        store_state_set(store, piece, MAP_HASHING, 0);
+        store_state_set(store, piece, MAP_HASHING, MAP_CHECK);
+
+    } else if (state == SHIM_PIECE_QUEUED) {
+        store_state_set(store, piece, MAP_QUEUED, MAP_CHECK);
 
     } else {
-        store_state_set(store, piece, 0, MAP_PARTIAL|MAP_HASHING);
+        store_state_set(store, piece, 0, MAP_PARTIAL|MAP_CHECK);
     }
 
     pthread_rwlock_unlock(&store->lock);

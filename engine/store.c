@@ -69,6 +69,7 @@ store_release(store_t *store)
     }
 
     map_close(&store->map);
+    pieces_free(&store->changes.pieces);
     pthread_rwlock_destroy(&store->lock);
     free(store);
 }
@@ -93,6 +94,68 @@ store_state_set(store_t *store, uint32_t piece, uint8_t set, uint8_t clear)
         new = (old & ~clear) | set;
     } while (!__atomic_compare_exchange_n(p, &old, new, 0, __ATOMIC_SEQ_CST,
                                           __ATOMIC_RELAXED));
+
+    if (map_state_key(old) != map_state_key(new)) {
+        store_changed(store, piece);
+    }
+}
+
+
+int
+store_watch(store_t *store, int fd)
+{
+    store_changes_t  *c;
+
+    c = &store->changes;
+
+    if (c->pieces.bits == NULL
+        && pieces_init(&c->pieces, store->map.header->piece_n) != 0)
+    {
+        return -1;
+    }
+
+    c->fd = fd;
+    __atomic_store_n(&c->on, 1, __ATOMIC_SEQ_CST);
+
+    return 0;
+}
+
+
+void
+store_unwatch(store_t *store)
+{
+    __atomic_store_n(&store->changes.on, 0, __ATOMIC_SEQ_CST);
+}
+
+
+int
+store_noted(store_t *store)
+{
+    return __atomic_exchange_n(&store->changes.noted, 0, __ATOMIC_SEQ_CST);
+}
+
+
+void
+store_changed(store_t *store, uint32_t piece)
+{
+    uint64_t          one;
+    store_changes_t  *c;
+
+    c = &store->changes;
+
+    if (!__atomic_load_n(&c->on, __ATOMIC_SEQ_CST)) {
+        return;
+    }
+
+    pieces_add(&c->pieces, piece);
+
+    if (!__atomic_exchange_n(&c->noted, 1, __ATOMIC_SEQ_CST)) {
+        one = 1;
+
+        /* it cannot be full: it is read for each time that this is set */
+
+        (void) !write(c->fd, &one, sizeof(one));
+    }
 }
 
 
@@ -149,7 +212,7 @@ store_discharge(store_t *store, uint32_t piece, int partial)
 
     n = 0;
 
-    busy = MAP_COMPLETE|MAP_HASHING | (partial ? 0 : MAP_PARTIAL);
+    busy = MAP_COMPLETE|MAP_CHECK | (partial ? 0 : MAP_PARTIAL);
 
     /* no block may arrive between the look and the change */
 
@@ -204,6 +267,7 @@ uint64_t
 store_evict(store_t *store, uint32_t segment, int *complete)
 {
     char            name[MAP_SEGMENT_NAME];
+    uint8_t         state;
     uint32_t        i, n, first;
     uint64_t        charged;
     unsigned        k;
@@ -216,8 +280,15 @@ store_evict(store_t *store, uint32_t segment, int *complete)
     pthread_rwlock_wrlock(&store->lock);
 
     for (i = first; i < first + n; i++) {
-        *complete |= store_state(store, i) & MAP_COMPLETE;
-        __atomic_store_n(&store->map.states[i], 0, __ATOMIC_SEQ_CST);
+        state = __atomic_exchange_n(&store->map.states[i], 0,
+                                    __ATOMIC_SEQ_CST);
+        *complete |= state & MAP_COMPLETE;
+
+        /* told by this thread, thus after the generation was raised */
+
+        if (map_state_key(state) != 0) {
+            store_changed(store, i);
+        }
     }
 
     map_segment_name(store->ih, segment, s->generation, name, sizeof(name));

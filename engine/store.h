@@ -26,6 +26,7 @@
 #include <uthash.h>
 
 #include "map.h"
+#include "pieces.h"
 
 #include "shim/shim.h"
 
@@ -50,9 +51,19 @@ typedef struct {
 } store_fd_t;
 
 
+/* Pieces whose state has changed, while somebody watches; any thread. */
+typedef struct {
+    pieces_t           pieces;
+    int                fd;      /* eventfd to be written, not owned */
+    int                on;      /* atomic */
+    int                noted;   /* atomic: the eventfd was written */
+} store_changes_t;
+
+
 typedef struct {
     uint8_t            ih[20];
     map_t              map;
+    store_changes_t    changes;
     int                dir;     /* descriptor of the cache directory */
 
     pthread_rwlock_t   lock;
@@ -121,6 +132,22 @@ uint64_t store_evict(store_t *store, uint32_t segment, int *complete);
 /* The first piece of a segment and how many it has. */
 uint32_t store_segment_pieces(const store_t *store, uint32_t segment,
     uint32_t *first);
+
+/*
+ * Notes from now on in store->changes which pieces change, and writes the
+ * eventfd when there are any.  Returns 0, or -1 if out of memory.
+ */
+int store_watch(store_t *store, int fd);
+void store_unwatch(store_t *store);
+
+/*
+ * Nonzero if changes were noted since the last call.  Those are taken out of
+ * store->changes.pieces after it.
+ */
+int store_noted(store_t *store);
+
+/* The state of a piece was changed: notes it.  Any thread. */
+void store_changed(store_t *store, uint32_t piece);
 
 
 #endif /* _ENGINE_STORE_H_INCLUDED_ */

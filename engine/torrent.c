@@ -13,6 +13,7 @@
 #include "reader.h"
 #include "reply.h"
 #include "server.h"
+#include "watch.h"
 
 
 static void torrent_have_info(torrent_t *torrent);
@@ -91,8 +92,8 @@ torrent_hold(request_t *request, const uint8_t *ih, const uint8_t *body,
     } else if (torrent_found(torrent)) {
         return;
 
-    } else if (request->call != 0 && (request->flags & PROTO_NOWAIT)) {
-        reply_body(request, 202, 0, "info not ready\n", 15);
+    } else if (request->flags & PROTO_NOWAIT) {
+        reply_fail(request, 202, "info not ready\n");
     }
 }
 
@@ -113,6 +114,7 @@ torrent_create(engine_t *engine, const uint8_t *ih, shim_id_t id)
     torrent->info.size = sizeof(shim_info_t);
     memcpy(torrent->ih, ih, 20);
     TAILQ_INIT(&torrent->requests);
+    LIST_INIT(&torrent->watches);
 
     HASH_ADD(hh, engine->torrents, ih, 20, torrent);
     HASH_ADD(hh_id, engine->ids, id, sizeof(shim_id_t), torrent);
@@ -366,6 +368,13 @@ torrent_answer(request_t *request)
 {
     if (request->call != 0) {
         call_answer(request);
+        return;
+    }
+
+    /* first, or a change between the two would be seen by nobody */
+
+    if ((request->flags & PROTO_WATCH) && watch_start(request) != 0) {
+        reply_fail(request, 500, "out of memory");
         return;
     }
 

@@ -37,6 +37,7 @@
 typedef struct conn_s     conn_t;
 typedef struct packet_s   packet_t;
 typedef struct request_s  request_t;
+typedef struct watch_s    watch_t;
 typedef struct torrent_s  torrent_t;
 
 
@@ -54,6 +55,7 @@ struct conn_s {
     int                        fd;
     request_t                 *requests;    /* hash by tag */
     STAILQ_HEAD(, packet_s)    out;         /* what must not be lost */
+    LIST_HEAD(, watch_s)       watches;
     unsigned                   greeted:1;   /* HELLO was seen */
     unsigned                   lost:1;      /* a hint did not fit */
     unsigned                   writing:1;   /* EPOLLOUT is asked for */
@@ -66,6 +68,7 @@ struct request_s {
     conn_t                    *conn;
     torrent_t                 *torrent;
     TAILQ_ENTRY(request_s)     link;        /* the torrent's */
+    watch_t                   *watch;       /* NULL: it does not */
 
     uint16_t                   call;        /* proto_call_e, 0: data */
     uint16_t                   flags;
@@ -93,6 +96,17 @@ struct request_s {
 };
 
 
+/* What one worker has yet to be told of a torrent's pieces. */
+struct watch_s {
+    conn_t                    *conn;
+    torrent_t                 *torrent;
+    unsigned                   refs;        /* requests that watch */
+    pieces_t                   changed;
+    LIST_ENTRY(watch_s)        conn_link;
+    LIST_ENTRY(watch_s)        torrent_link;
+};
+
+
 struct torrent_s {
     engine_t                  *engine;
     uint8_t                    ih[20];
@@ -101,6 +115,8 @@ struct torrent_s {
     shim_info_t                info;
 
     TAILQ_HEAD(, request_s)    requests;
+    LIST_HEAD(, watch_s)       watches;
+    LIST_ENTRY(torrent_s)      watched_link;    /* while there are any */
 
     shim_want_t               *wants;       /* what the shim was told */
     uint32_t                   want_n;
@@ -140,6 +156,8 @@ struct engine_s {
     TAILQ_HEAD(, torrent_s)    dirty;
     TAILQ_HEAD(, torrent_s)    idle;        /* longest idle first */
 
+    LIST_HEAD(, torrent_s)     watched;
+
     unsigned                   reader_n;    /* requests that read */
 
     unsigned                   layers_waited:1; /* calls wait for layers */
@@ -152,6 +170,7 @@ struct engine_s {
     int                        listen;
     int                        epoll;
     int                        stop;        /* eventfd */
+    int                        changed;     /* eventfd: of watched pieces */
 
     pthread_t                  thread;
     sem_t                      started;     /* the thread has begun */

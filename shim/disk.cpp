@@ -341,6 +341,10 @@ void disk_io::async_hash(lt::storage_index_t const idx,
 
 void disk_io::submit(std::unique_ptr<piece_job> job)
 {
+    held_piece const& h = job->held;
+
+    /* if it was evicted meanwhile, the job finds out by itself */
+    h.store->mark(job->piece, h.generation, SHIM_PIECE_QUEUED);
     m_ctx->pool.submit(std::make_unique<verify_job>(std::move(job)));
 }
 

@@ -59,7 +59,8 @@ typedef uint64_t shim_id_t;     /* 0 is no torrent */
 typedef enum
 {
     SHIM_PIECE_EMPTY,           /* given up, or bad: nothing is there */
-    SHIM_PIECE_HASHING,         /* all blocks have come */
+    SHIM_PIECE_QUEUED,          /* all blocks have come */
+    SHIM_PIECE_HASHING,
     SHIM_PIECE_COMPLETE         /* verified and written */
 } shim_piece_state_t;
 
