@@ -35,7 +35,6 @@ static ngx_int_t ngx_http_confluence_body_text(ngx_http_request_t *r,
     ngx_http_confluence_data_t *d, ngx_str_t *text, ngx_chain_t **out);
 static ngx_chain_t *ngx_http_confluence_body_buf(ngx_http_request_t *r,
     ngx_http_confluence_data_t *d);
-static ngx_int_t ngx_http_confluence_body_blocked(ngx_http_request_t *r);
 static void ngx_http_confluence_body_release(ngx_chain_t *cl);
 
 
@@ -68,7 +67,7 @@ ngx_http_confluence_body_run(ngx_http_request_t *r,
         }
 
         if (wev->delayed || r->aio) {
-            return ngx_http_confluence_body_blocked(r);
+            return ngx_http_confluence_wait_client(r);
         }
 
         out = NULL;
@@ -110,7 +109,7 @@ ngx_http_confluence_body_run(ngx_http_request_t *r,
         if ((r == c->data || r->subrequest_in_memory)
             && ngx_http_confluence_body_pending(r, d))
         {
-            return ngx_http_confluence_body_blocked(r);
+            return ngx_http_confluence_wait_client(r);
         }
     }
 }
@@ -142,29 +141,6 @@ ngx_http_confluence_body_wait(ngx_http_request_t *r,
     }
 
     return ngx_http_confluence_data_wait(r, ctx);
-}
-
-
-/* The client or a timer decides when it goes on. */
-
-static ngx_int_t
-ngx_http_confluence_body_blocked(ngx_http_request_t *r)
-{
-    ngx_event_t               *wev;
-    ngx_http_core_loc_conf_t  *clcf;
-
-    wev = r->connection->write;
-    clcf = ngx_http_get_module_loc_conf(r->main, ngx_http_core_module);
-
-    if (!wev->delayed) {
-        ngx_add_timer(wev, clcf->send_timeout);
-    }
-
-    if (ngx_handle_write_event(wev, clcf->send_lowat) != NGX_OK) {
-        return NGX_ERROR;
-    }
-
-    return NGX_AGAIN;
 }
 
 

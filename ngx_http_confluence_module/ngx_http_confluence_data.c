@@ -2,9 +2,7 @@
 /*
  * /data: bytes of a torrent.
  *
- *      open ---> wait_metadata      no map: HOLD was said, READY is awaited
- *       ^  \            |
- *       |   `-----------'
+ *      wait_metadata                the map is opened, or awaited
  *       |
  *       v
  *      (header chain) ---> 304, 404, 412, 416, HEAD: answered
@@ -25,12 +23,7 @@
 #include "ngx_http_confluence_module.h"
 
 
-#define NGX_HTTP_CONFLUENCE_MAX_OPENS  3
-
-
 static ngx_int_t ngx_http_confluence_data_run(ngx_http_request_t *r,
-    ngx_http_confluence_ctx_t *ctx);
-static ngx_int_t ngx_http_confluence_data_open(ngx_http_request_t *r,
     ngx_http_confluence_ctx_t *ctx);
 static ngx_int_t ngx_http_confluence_data_metadata(ngx_http_request_t *r,
     ngx_http_confluence_ctx_t *ctx);
@@ -79,10 +72,6 @@ ngx_http_confluence_data_run(ngx_http_request_t *r,
 
         switch (ctx->data->state) {
 
-        case ngx_http_confluence_open:
-            rc = ngx_http_confluence_data_open(r, ctx);
-            break;
-
         case ngx_http_confluence_wait_metadata:
             rc = ngx_http_confluence_data_metadata(r, ctx);
             break;
@@ -107,27 +96,22 @@ ngx_http_confluence_data_run(ngx_http_request_t *r,
  */
 
 static ngx_int_t
-ngx_http_confluence_data_open(ngx_http_request_t *r,
+ngx_http_confluence_data_metadata(ngx_http_request_t *r,
     ngx_http_confluence_ctx_t *ctx)
 {
     ngx_int_t                       rc;
-    ngx_http_confluence_data_t     *d;
     ngx_http_confluence_torrent_t  *torrent;
 
-    d = ctx->data;
-
-    rc = ngx_http_confluence_store_torrent(ctx->hash.ih, &torrent,
-                                           r->connection->log);
-    if (rc == NGX_ERROR) {
-        return ngx_http_confluence_error(r, NGX_HTTP_INTERNAL_SERVER_ERROR,
-                                         "torrent cannot be opened");
-    }
-
-    if (rc == NGX_OK) {
-        return ngx_http_confluence_data_file(r, ctx, torrent);
-    }
+    /* a client that has the entity need not wait for its metadata */
 
     if (!ctx->waiter.hold && ngx_http_confluence_known(r, ctx)) {
+
+        rc = ngx_http_confluence_store_torrent(ctx->hash.ih, &torrent,
+                                               r->connection->log);
+        if (rc == NGX_OK) {
+            return ngx_http_confluence_data_file(r, ctx, torrent);
+        }
+
         rc = ngx_http_confluence_data_validator(r, ctx);
 
         if (rc != NGX_DECLINED) {
@@ -135,44 +119,13 @@ ngx_http_confluence_data_open(ngx_http_request_t *r,
         }
     }
 
-    if (ctx->waiter.ready && d->opens++ == NGX_HTTP_CONFLUENCE_MAX_OPENS) {
-        ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
-                      "torrent is ready but has no map");
+    rc = ngx_http_confluence_metadata(r, ctx, &torrent);
 
-        return ngx_http_confluence_error(r, NGX_HTTP_INTERNAL_SERVER_ERROR,
-                                         "torrent cannot be opened");
+    if (rc != NGX_DECLINED) {
+        return rc;
     }
 
-    ngx_http_confluence_waiter_hold(&ctx->waiter);
-
-    d->state = ngx_http_confluence_wait_metadata;
-
-    return NGX_DECLINED;
-}
-
-
-static ngx_int_t
-ngx_http_confluence_data_metadata(ngx_http_request_t *r,
-    ngx_http_confluence_ctx_t *ctx)
-{
-    ngx_http_confluence_loc_conf_t  *lcf;
-
-    if (ctx->waiter.ready) {
-        ngx_http_confluence_wait_over(ctx);
-        ngx_http_confluence_store_alias(ctx->hash.ih, ctx->waiter.ih);
-
-        ctx->data->state = ngx_http_confluence_open;
-
-        return NGX_DECLINED;
-    }
-
-    if (ctx->waiter.failed || ctx->timedout) {
-        return ngx_http_confluence_wait_failed(r, ctx, "metadata");
-    }
-
-    lcf = ngx_http_get_module_loc_conf(r, ngx_http_confluence_module);
-
-    return ngx_http_confluence_wait(r, ctx, lcf->wait_timeout);
+    return ngx_http_confluence_data_file(r, ctx, torrent);
 }
 
 

@@ -10,9 +10,11 @@
  *      error.c      plain text errors
  *      header.c     response headers
  *      wait.c       waiting and waking
+ *      metadata.c   torrent -> its map, which may have to be waited for
  *      data.c       /data: the state machine of a request for bytes
  *      body.c       /data: complete pieces -> buffers for the filters
  *      range.c      Range, If-Range; the header filter
+ *      state.c      /fileState: states of a file's pieces
  *      call.c       routes that the engine answers as a whole
  *      store.c      what a worker keeps open between requests: maps
  *      segment.c    descriptors of segments
@@ -46,9 +48,11 @@
 /* parts of a torrent that a route's requests name */
 #define NGX_HTTP_CONFLUENCE_TORRENT     0x01    /* by ih or magnet */
 #define NGX_HTTP_CONFLUENCE_FILE        0x02    /* by path, too */
+#define NGX_HTTP_CONFLUENCE_SUBTREE     0x04    /* .../infohash/HEX/PATH */
 
 
-typedef struct ngx_http_confluence_ctx_s  ngx_http_confluence_ctx_t;
+typedef struct ngx_http_confluence_ctx_s     ngx_http_confluence_ctx_t;
+typedef struct ngx_http_confluence_states_s  ngx_http_confluence_states_t;
 
 
 typedef struct {
@@ -101,8 +105,7 @@ typedef struct {
 
 
 typedef enum {
-    ngx_http_confluence_open = 0,
-    ngx_http_confluence_wait_metadata,
+    ngx_http_confluence_wait_metadata = 0,
     ngx_http_confluence_wait_first,
     ngx_http_confluence_send_body
 } ngx_http_confluence_state_e;
@@ -145,8 +148,6 @@ typedef struct {
     ngx_chain_t                    *free;
     ngx_chain_t                    *busy;
 
-    ngx_uint_t                      opens;      /* tries after READY */
-
     unsigned                        limited:1;  /* ranges were decided */
     unsigned                        held:1;     /* by the header filter */
     unsigned                        validator:1;  /* only 304 may come of it */
@@ -159,7 +160,8 @@ typedef struct {
 struct ngx_http_confluence_ctx_s {
     ngx_http_request_t             *request;
     ngx_http_confluence_route_t    *route;
-    ngx_http_confluence_data_t     *data;       /* NULL: a call */
+    ngx_http_confluence_data_t     *data;       /* NULL: another route */
+    ngx_http_confluence_states_t   *states;     /* of /fileState */
 
     magnet_hash_t                   hash;
     ngx_str_t                       magnet;
@@ -173,6 +175,7 @@ struct ngx_http_confluence_ctx_s {
     ngx_msec_t                      waited;     /* ms */
     ngx_msec_t                      wait_start;
     ngx_msec_t                      wait_timeout;
+    ngx_uint_t                      opens;      /* tries after READY */
 
     unsigned                        selected:1; /* hash is set */
     unsigned                        has_path:1;
@@ -298,9 +301,29 @@ ngx_int_t ngx_http_confluence_wait(ngx_http_request_t *r,
 /* There was progress: the wait is over. */
 void ngx_http_confluence_wait_over(ngx_http_confluence_ctx_t *ctx);
 
-/* Answers for a wait that took too long. */
+/*
+ * Waits until the client has taken some of what was sent, send_timeout at
+ * most.  Returns as ngx_http_confluence_wait().
+ */
+ngx_int_t ngx_http_confluence_wait_client(ngx_http_request_t *r);
+
+/* Answers for a wait that took too long, or that the engine ended. */
 ngx_int_t ngx_http_confluence_wait_failed(ngx_http_request_t *r,
     ngx_http_confluence_ctx_t *ctx, const char *what);
+
+
+/* metadata.c */
+
+/*
+ * Opens the map of the request's torrent, asking the engine for it if there is
+ * none; a waiter with watch set asks in any case.
+ *
+ * Returns NGX_DECLINED and a reference, given back by
+ * ngx_http_confluence_store_leave(), if the request goes on; else as
+ * ngx_http_confluence_wait(), to be called again at each wake-up.
+ */
+ngx_int_t ngx_http_confluence_metadata(ngx_http_request_t *r,
+    ngx_http_confluence_ctx_t *ctx, ngx_http_confluence_torrent_t **torrent);
 
 
 /* data.c */
@@ -346,6 +369,12 @@ void ngx_http_confluence_range_init(void);
 
 /* Sends the header that the filter has held back. */
 ngx_int_t ngx_http_confluence_range_resume(ngx_http_request_t *r);
+
+
+/* state.c */
+
+ngx_int_t ngx_http_confluence_state_handler(ngx_http_request_t *r,
+    ngx_http_confluence_ctx_t *ctx);
 
 
 /* call.c */

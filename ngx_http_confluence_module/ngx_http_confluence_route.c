@@ -33,8 +33,17 @@ static ngx_http_confluence_route_t  ngx_http_confluence_routes[] = {
     { ngx_string("data"),
       ngx_http_confluence_get,
       ngx_string("GET, HEAD, OPTIONS"),
-      NGX_HTTP_CONFLUENCE_TORRENT|NGX_HTTP_CONFLUENCE_FILE,
+      NGX_HTTP_CONFLUENCE_TORRENT|NGX_HTTP_CONFLUENCE_FILE
+      |NGX_HTTP_CONFLUENCE_SUBTREE,
       ngx_http_confluence_data_handler,
+      0,
+      ngx_null_string },
+
+    { ngx_string("fileState"),
+      ngx_http_confluence_get,
+      ngx_string("GET, HEAD, OPTIONS"),
+      NGX_HTTP_CONFLUENCE_TORRENT|NGX_HTTP_CONFLUENCE_FILE,
+      ngx_http_confluence_state_handler,
       0,
       ngx_null_string },
 
@@ -213,7 +222,7 @@ ngx_http_confluence_dispatch(ngx_http_request_t *r,
 
     len = sizeof(NGX_HTTP_CONFLUENCE_PREFIX) - 1;
 
-    if (((*route)->flags & NGX_HTTP_CONFLUENCE_FILE)
+    if (((*route)->flags & NGX_HTTP_CONFLUENCE_SUBTREE)
         && (size_t) (last - p) >= len
         && ngx_strncmp(p, NGX_HTTP_CONFLUENCE_PREFIX, len) == 0
         && (p + len == last || p[len] == '/'))

@@ -203,6 +203,27 @@ ngx_http_confluence_wait(ngx_http_request_t *r, ngx_http_confluence_ctx_t *ctx,
 }
 
 
+ngx_int_t
+ngx_http_confluence_wait_client(ngx_http_request_t *r)
+{
+    ngx_event_t               *wev;
+    ngx_http_core_loc_conf_t  *clcf;
+
+    wev = r->connection->write;
+    clcf = ngx_http_get_module_loc_conf(r->main, ngx_http_core_module);
+
+    if (!wev->delayed) {
+        ngx_add_timer(wev, clcf->send_timeout);
+    }
+
+    if (ngx_handle_write_event(wev, clcf->send_lowat) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    return NGX_AGAIN;
+}
+
+
 void
 ngx_http_confluence_wait_over(ngx_http_confluence_ctx_t *ctx)
 {
@@ -230,6 +251,10 @@ ngx_http_confluence_wait_failed(ngx_http_request_t *r,
     w = &ctx->waiter;
 
     ngx_http_confluence_wait_over(ctx);
+
+    if (w->failed && w->status == NGX_HTTP_ACCEPTED) {
+        return ngx_http_confluence_error_text(r, w->status, &w->body);
+    }
 
     if (w->failed) {
         level = (w->status < 500) ? NGX_LOG_INFO : NGX_LOG_ERR;

@@ -269,6 +269,8 @@ ngx_http_confluence_waiter_send(ngx_http_confluence_waiter_t *w,
 
     if (w->say & NGX_HTTP_CONFLUENCE_SAY_HOLD) {
         msg.type = PROTO_HOLD;
+        msg.flags = (w->watch ? PROTO_WATCH : 0)
+                    | (w->nowait ? PROTO_NOWAIT : 0);
 
     } else if (w->say & NGX_HTTP_CONFLUENCE_SAY_READ) {
         msg.type = PROTO_READ;
@@ -391,6 +393,12 @@ ngx_http_confluence_waiters_lost(void)
 
         w->say = 0;
         w->said = 0;
+
+        /* the next engine has to say itself that it watches */
+
+        if (w->watch) {
+            w->ready = 0;
+        }
     }
 }
 

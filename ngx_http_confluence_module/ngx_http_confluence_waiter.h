@@ -41,6 +41,9 @@ typedef struct {
     uint64_t              begin;        /* of READ, piece space */
     uint64_t              end;
 
+    unsigned              watch:1;      /* of HOLD: tell CHANGED */
+    unsigned              nowait:1;     /* of HOLD: 202 instead of waiting */
+
     ngx_uint_t            kind;         /* of CALL */
     ngx_uint_t            flags;
     ngx_fd_t              fd;           /* passed with CALL, or invalid */
