@@ -30,7 +30,7 @@ SHIM_CXX  = $(CXX) -std=c++17 $(COMMON) $(TORRENT) $(CXXFLAGS)
 
 ENGINE    = $(sort $(wildcard engine/*.c))
 SHIM      = $(sort $(wildcard shim/*.cpp))
-HTTP      = $(sort $(wildcard ngx_http_confluence_module/*.[ch]))
+HTTP      = $(sort $(wildcard ngx_http_confluence_module/*.[ch] engine/*.h))
 OBJS      = $(ENGINE:%.c=$(BUILD)/%.o) $(SHIM:%.cpp=$(BUILD)/%.o)
 
 ROOT     := $(CURDIR)
@@ -63,7 +63,9 @@ $(BUILD)/shim/%.o: shim/%.cpp $(BUILD)/flags.list
 
 
 # The module: nginx's own build, in a copy of its tree.  It is configured anew
-# only when a source file came or went, or the build itself has changed.
+# only when a source file came or went, or the build itself has changed.  What
+# it writes has absolute paths: a tree that was copied or moved with its build/
+# would build, and link, the sources of the tree that it came from.
 
 $(MODULE): $(LIB) $(NGINX)/configured FORCE
 	$(MAKE) -C $(NGINX) -f objs/Makefile modules
@@ -91,7 +93,7 @@ $(NGINX)/configured: SHELL = /bin/bash
 # Lists whose time changes only when their content does.
 
 $(BUILD)/lib.list: LIST = $(OBJS)
-$(BUILD)/http.list: LIST = $(HTTP)
+$(BUILD)/http.list: LIST = $(ROOT) $(HTTP)
 $(BUILD)/flags.list: LIST = $(ENGINE_CC) $(SHIM_CXX) $(LDFLAGS) $(NGINX_SRC)
 
 $(BUILD)/%.list: FORCE
