@@ -150,6 +150,15 @@ void peer::trust()
         p->trust_points = p->trust_points + 1;
 }
 
+/* Off parole, but no more trusted than before. */
+void peer::pardon()
+{
+    std::shared_ptr<lt::peer_connection> const pc = m_pc.native_handle();
+
+    if (pc && !m_gone && pc->peer_info_struct() != nullptr)
+        pc->peer_info_struct()->on_parole = false;
+}
+
 #else
 
 void peer::note_rate() {}
@@ -166,6 +175,8 @@ void peer::no_delay() {}
 void peer::quick_ack() {}
 
 void peer::trust() {}
+
+void peer::pardon() {}
 
 #endif
 

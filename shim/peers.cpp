@@ -308,8 +308,9 @@ void peer::withdraw(std::uint32_t const first, std::uint32_t const n)
         send(msg);
 }
 
-bool peer::on_piece(lt::peer_request const&, lt::span<char const>)
+bool peer::on_piece(lt::peer_request const& r, lt::span<char const>)
 {
+    note_block(r);
     m_torrent->sender = weak_from_this();
     return false;
 }

@@ -59,6 +59,14 @@ public:
     bool useful() const;
     void quick_ack();
 
+    /* See stalls.cpp. */
+    bool idle() const { return m_owed.empty(); }
+    bool owes(std::uint32_t piece) const;
+    bool silent(clock::time_point now) const;
+    bool could_give(std::uint32_t piece) const;
+    void drop_silent();
+    void pardon();
+
     /* Answers requests while there is room; true if some have to wait. */
     bool pump();
 
@@ -71,7 +79,11 @@ public:
     bool on_request(lt::peer_request const& r) override;
     bool on_cancel(lt::peer_request const& r) override;
     bool on_piece(lt::peer_request const& r, lt::span<char const> buf) override;
+    bool on_choke() override;
     bool on_unchoke() override;
+    bool on_reject(lt::peer_request const& r) override;
+    void sent_request(lt::peer_request const& r) override;
+    void sent_cancel(lt::peer_request const& r) override;
     void sent_have_none() override;
     void sent_choke() override;
     void tick() override;
@@ -84,12 +96,15 @@ private:
     void reject(lt::peer_request const& r);
     void reject_all();
     void note_rate();
+    void note_block(lt::peer_request const& r);
     bool over_tcp() const;
     void no_delay();
 
     lt::peer_connection_handle m_pc;
     std::shared_ptr<torrent> m_torrent;
     std::deque<lt::peer_request> m_requests;
+    std::set<std::uint64_t> m_owed; /* blocks it was asked for */
+    clock::time_point m_last_block; /* one of these came, or the first ask */
 
     /* pieces below were told if we have them; above not yet */
     std::uint32_t m_announced = 0;

@@ -262,6 +262,8 @@ void torrent::tick()
     if (wants.unpark(clock::now()))
         reconcile();
 
+    unstall();
+
     abort_unwanted(clock::now() - held_linger);
 
     if (m_anchor_held && !wants.any()

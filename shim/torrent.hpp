@@ -134,6 +134,9 @@ public:
     void forget(std::uint32_t first, std::uint32_t n);
     void credit(sender_set const& senders);
 
+    /* Once a second: see stalls.cpp. */
+    void unstall();
+
     /* See hints.cpp. */
     void hint_peers();
     bool pulse();
@@ -153,6 +156,10 @@ private:
     void abort_unwanted(clock::time_point before);
     void abort_evicted(std::uint32_t first, std::uint32_t n);
     void order_wanted();
+    bool is_stuck(std::uint32_t piece,
+        std::vector<std::shared_ptr<peer>> const& all,
+        clock::time_point now) const;
+    void pick_anew(std::uint32_t piece);
     void clear_deadlines(std::vector<want_table::wish>& wishes);
     bool anchor_fits(std::uint32_t piece) const;
     void place_anchor();

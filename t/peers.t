@@ -43,7 +43,7 @@ http {
 
         location / {
             confluence;
-            confluence_wait_timeout 20s;
+            confluence_wait_timeout 5s;
         }
 
         location /alone {

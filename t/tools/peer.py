@@ -11,6 +11,7 @@ Modes, some with a number after a colon:
     slow:BYTES      so many bytes per second on each connection
     corrupt[:N]     every Nth block has a flipped byte
     stall[:N]       falls silent after N blocks
+    spoil[:N]       falls silent after N blocks with a flipped byte
     drop[:N]        closes after N blocks
     short           blocks shorter than asked for
     wrongindex      answers with another piece's index
@@ -324,7 +325,7 @@ class Peer:
         self.state.sent += 1
         sent = self.state.sent
 
-        if mode == 'stall' and sent > arg:
+        if mode in ('stall', 'spoil') and sent > arg:
             return
 
         if mode == 'drop' and sent > arg:
@@ -334,7 +335,7 @@ class Peer:
         block = bytearray(self.data.read(
             piece * self.data.piece_length + offset, length))
 
-        if mode == 'corrupt' and sent % max(arg, 1) == 0:
+        if mode == 'spoil' or mode == 'corrupt' and sent % max(arg, 1) == 0:
             block[len(block) // 2] ^= 0xff
         if mode == 'short':
             block = block[:-1]
