@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <pthread.h>
 #include <semaphore.h>
 #include <signal.h>
@@ -12,10 +11,10 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
-#include <sys/file.h>
 #include <unistd.h>
 
 #include "layers.h"
+#include "lock.h"
 #include "log.h"
 #include "reader.h"
 #include "reply.h"
@@ -33,7 +32,6 @@
 
 static int engine_configure(engine_t *engine, const engine_conf_t *conf);
 static const char **engine_copy_list(const char **list);
-static int engine_lock(engine_t *engine);
 static int engine_open(engine_t *engine, char *err, size_t err_size);
 static int engine_open_shim(engine_t *engine);
 static int engine_watch(engine_t *engine, int fd, void *data);
@@ -54,6 +52,7 @@ engine_start(engine_t **out, const engine_conf_t *conf, char *err,
     size_t err_size)
 {
     int        rc;
+    unsigned   deaths;
     engine_t  *engine;
 
     engine = calloc(1, sizeof(engine_t));
@@ -81,11 +80,15 @@ engine_start(engine_t **out, const engine_conf_t *conf, char *err,
     rc = engine_configure(engine, conf);
 
     if (rc == 0) {
-        rc = engine_lock(engine);
+        rc = lock_take(engine->conf.path, &engine->lock, &deaths);
     }
 
     if (rc == EAGAIN) {
         server_takeover(conf->path);
+
+    } else if (rc == EBUSY) {
+        snprintf(err, err_size, "the last %u engines died right after their "
+                 "start", deaths);
 
     } else if (rc != 0) {
         snprintf(err, err_size, "cache directory \"%s\" cannot be used: %s",
@@ -147,33 +150,6 @@ engine_copy_list(const char **list)
     }
 
     return copy;
-}
-
-
-static int
-engine_lock(engine_t *engine)
-{
-    int   err;
-    char  name[PATH_MAX];
-
-    if (snprintf(name, sizeof(name), "%s/lock", engine->conf.path)
-        >= (int) sizeof(name))
-    {
-        return ENAMETOOLONG;
-    }
-
-    engine->lock = open(name, O_RDWR|O_CREAT|O_CLOEXEC|O_NOFOLLOW, 0600);
-
-    if (engine->lock == -1) {
-        return errno;
-    }
-
-    if (flock(engine->lock, LOCK_EX|LOCK_NB) == -1) {
-        err = errno;
-        return (err == EWOULDBLOCK) ? EAGAIN : err;
-    }
-
-    return 0;
 }
 
 
@@ -551,7 +527,7 @@ engine_free(engine_t *engine)
     }
 
     if (engine->lock != -1) {
-        close(engine->lock);
+        lock_release(engine->lock);
     }
 
     if (engine->conf.implicit_trackers != NULL) {

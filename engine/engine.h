@@ -68,7 +68,9 @@ typedef struct {
  *
  * conf: copied
  * Returns 0 and *engine; EAGAIN if another engine has the directory (it was
- * told that we wait; try again in 20 ms); else an errno, and a text in err.
+ * told that we wait; try again in 20 ms); EBUSY if the last ones died soon
+ * after their start: for some time, up to 30 s (try again in 250 ms); else an
+ * errno; and, but for EAGAIN, a text in err.
  * Any thread; blocks for the time that the directory takes to read.
  */
 int engine_start(engine_t **engine, const engine_conf_t *conf, char *err,

@@ -22,6 +22,7 @@
 
 
 #define NGX_HTTP_CONFLUENCE_LOCK_DELAY   20         /* ms */
+#define NGX_HTTP_CONFLUENCE_DEATH_DELAY  250        /* ms */
 #define NGX_HTTP_CONFLUENCE_ERROR_DELAY  3000       /* ms */
 #define NGX_HTTP_CONFLUENCE_IDLE_DELAY   3600000    /* ms */
 #define NGX_HTTP_CONFLUENCE_DRAIN_DELAY  500        /* ms */
@@ -198,6 +199,15 @@ ngx_http_confluence_engine_start(void)
                 ngx_log_error(NGX_LOG_INFO, ngx_cycle->log, 0,
                               "waiting for another confluence engine to "
                               "leave \"%s\"", host->conf.path);
+            }
+
+        } else if (err == NGX_EBUSY) {
+            delay = NGX_HTTP_CONFLUENCE_DEATH_DELAY;
+
+            if (host->err != err) {
+                ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
+                              "confluence engine waits before it starts in "
+                              "\"%s\": %s", host->conf.path, text);
             }
 
         } else {
