@@ -116,6 +116,7 @@ engine_configure(engine_t *engine, const engine_conf_t *conf)
     engine->conf.path = strdup(conf->path);
     engine->conf.listen = strdup(conf->listen);
     engine->conf.dht_bootstrap = strdup(conf->dht_bootstrap);
+    engine->conf.public_ip = strdup(conf->public_ip);
     engine->packet = malloc(PROTO_PACKET_MAX);
 
     if (conf->implicit_trackers != NULL) {
@@ -130,6 +131,7 @@ engine_configure(engine_t *engine, const engine_conf_t *conf)
     return (engine->conf.path == NULL
             || engine->conf.listen == NULL
             || engine->conf.dht_bootstrap == NULL
+            || engine->conf.public_ip == NULL
             || engine->packet == NULL)
            ? ENOMEM : 0;
 }
@@ -236,13 +238,19 @@ engine_open_shim(engine_t *engine)
     config.size = sizeof(config);
     config.listen = conf->listen;
     config.dht_bootstrap = conf->dht_bootstrap;
-    config.public_ip = "";
+    config.public_ip = conf->public_ip;
+    config.blocked = (const shim_range_t *) conf->blocklist;
+    config.blocked_n = conf->blocklist_n;
+    config.upload_rate = conf->upload_rate;
+    config.download_rate = conf->download_rate;
+    config.max_connections = conf->max_connections;
     config.user_agent = ENGINE_NAME "/" ENGINE_VERSION;
     config.dht = conf->dht;
     config.pex = conf->pex;
     config.lsd = conf->lsd;
     config.utp = conf->utp;
     config.tcp = conf->tcp;
+    config.upnp = conf->upnp;
     config.trackers = conf->trackers;
     config.seed = conf->seed;
     config.storage = store_storage;
@@ -539,6 +547,7 @@ engine_free(engine_t *engine)
     }
 
     free(engine->packet);
+    free((void *) engine->conf.public_ip);
     free((void *) engine->conf.dht_bootstrap);
     free((void *) engine->conf.listen);
     free((void *) engine->conf.path);

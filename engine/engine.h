@@ -13,6 +13,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "blocklist.h"
+
 
 typedef struct engine_s  engine_t;
 
@@ -34,6 +36,14 @@ typedef struct {
     const char   *listen;           /* "0.0.0.0:42069,[::]:42069" */
     const char   *dht_bootstrap;    /* "host:port,host:port"; "" for none */
     const char  **implicit_trackers;    /* NULL terminated, or NULL */
+    const char   *public_ip;        /* "192.0.2.1,2001:db8::1"; "" for none */
+
+    const blocklist_range_t  *blocklist;    /* stays the caller's, until */
+    size_t        blocklist_n;              /* engine_stop() */
+
+    uint32_t      upload_rate;      /* bytes per second, 0: no limit */
+    uint32_t      download_rate;
+    uint32_t      max_connections;  /* peers of all torrents */
 
     int64_t       torrent_grace;    /* milliseconds; ENGINE_OFF: for ever */
     uint64_t      readahead;        /* bytes, the most of one reader's window */
@@ -43,6 +53,7 @@ typedef struct {
     unsigned      lsd:1;
     unsigned      utp:1;
     unsigned      tcp:1;
+    unsigned      upnp:1;           /* NAT-PMP too */
     unsigned      trackers:1;
     unsigned      override_trackers:1;
     unsigned      seed:1;

@@ -7,8 +7,6 @@
 
 static void ngx_http_confluence_conf_base(ngx_conf_t *cf,
     ngx_http_confluence_loc_conf_t *lcf);
-static ngx_int_t ngx_http_confluence_conf_join(ngx_conf_t *cf,
-    ngx_str_t *list, ngx_str_t *prefix, ngx_str_t *value);
 
 
 char *
@@ -403,7 +401,7 @@ ngx_http_confluence_conf_torrent_grace(ngx_conf_t *cf, ngx_command_t *cmd,
 
 /* Appends a value to a list with commas, as the engine takes it. */
 
-static ngx_int_t
+ngx_int_t
 ngx_http_confluence_conf_join(ngx_conf_t *cf, ngx_str_t *list,
     ngx_str_t *prefix, ngx_str_t *value)
 {

@@ -72,13 +72,23 @@ ngx_http_confluence_engine_conf(ngx_conf_t *cf,
     conf->listen = ngx_http_confluence_engine_string(cf, &mcf->listen);
     conf->dht_bootstrap = ngx_http_confluence_engine_string(cf,
                                                          &mcf->dht_bootstrap);
-    if (conf->listen == NULL || conf->dht_bootstrap == NULL) {
+    conf->public_ip = ngx_http_confluence_engine_string(cf, &mcf->public_ip);
+
+    if (conf->listen == NULL || conf->dht_bootstrap == NULL
+        || conf->public_ip == NULL)
+    {
         return NGX_ERROR;
     }
 
     if (mcf->implicit_trackers) {
         conf->implicit_trackers = mcf->implicit_trackers->elts;
     }
+
+    conf->blocklist = mcf->blocklist;
+    conf->blocklist_n = mcf->blocklist_n;
+    conf->upload_rate = mcf->upload_rate;
+    conf->download_rate = mcf->download_rate;
+    conf->max_connections = mcf->max_connections;
 
     conf->torrent_grace = mcf->torrent_grace;
     conf->readahead = mcf->readahead;
@@ -88,6 +98,7 @@ ngx_http_confluence_engine_conf(ngx_conf_t *cf,
     conf->lsd = mcf->lsd;
     conf->utp = mcf->utp;
     conf->tcp = mcf->tcp;
+    conf->upnp = mcf->upnp;
     conf->trackers = mcf->trackers;
     conf->override_trackers = mcf->override_trackers;
     conf->seed = mcf->seed;

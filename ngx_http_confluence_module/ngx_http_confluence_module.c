@@ -30,6 +30,11 @@ static ngx_conf_num_bounds_t  ngx_http_confluence_readahead_bounds = {
 };
 
 
+static ngx_conf_num_bounds_t  ngx_http_confluence_connections = {
+    ngx_conf_check_num_bounds, 2, 65535
+};
+
+
 static ngx_command_t  ngx_http_confluence_commands[] = {
 
     { ngx_string("confluence"),
@@ -93,6 +98,48 @@ static ngx_command_t  ngx_http_confluence_commands[] = {
       ngx_http_confluence_conf_torrent_grace,
       NGX_HTTP_MAIN_CONF_OFFSET,
       0,
+      NULL },
+
+    { ngx_string("confluence_public_ip"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_1MORE,
+      ngx_http_confluence_conf_public_ip,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("confluence_blocklist"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1,
+      ngx_http_confluence_conf_blocklist,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("confluence_upload_rate"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1,
+      ngx_http_confluence_conf_rate,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      offsetof(ngx_http_confluence_main_conf_t, upload_rate),
+      NULL },
+
+    { ngx_string("confluence_download_rate"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1,
+      ngx_http_confluence_conf_rate,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      offsetof(ngx_http_confluence_main_conf_t, download_rate),
+      NULL },
+
+    { ngx_string("confluence_max_connections"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1,
+      ngx_conf_set_num_slot,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      offsetof(ngx_http_confluence_main_conf_t, max_connections),
+      &ngx_http_confluence_connections },
+
+    { ngx_string("confluence_upnp"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_FLAG,
+      ngx_conf_set_flag_slot,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      offsetof(ngx_http_confluence_main_conf_t, upnp),
       NULL },
 
     { ngx_string("confluence_dht"),
@@ -203,6 +250,9 @@ ngx_http_confluence_create_main_conf(ngx_conf_t *cf)
      *     mcf->listen = { 0, NULL };
      *     mcf->dht_bootstrap = { 0, NULL };
      *     mcf->implicit_trackers = NULL;
+     *     mcf->public_ip = { 0, NULL };
+     *     mcf->blocklist = NULL;
+     *     mcf->blocklist_n = 0;
      *     mcf->readahead = 0;
      *     mcf->engine = NULL;
      *     mcf->used_file = NULL;
@@ -211,11 +261,16 @@ ngx_http_confluence_create_main_conf(ngx_conf_t *cf)
     mcf->max_size = NGX_HTTP_CONFLUENCE_MAX_SIZE;
     mcf->torrent_grace = NGX_HTTP_CONFLUENCE_GRACE_UNSET;
 
+    mcf->upload_rate = NGX_CONF_UNSET_SIZE;
+    mcf->download_rate = NGX_CONF_UNSET_SIZE;
+    mcf->max_connections = NGX_CONF_UNSET;
+
     mcf->dht = NGX_CONF_UNSET;
     mcf->pex = NGX_CONF_UNSET;
     mcf->lsd = NGX_CONF_UNSET;
     mcf->utp = NGX_CONF_UNSET;
     mcf->tcp = NGX_CONF_UNSET;
+    mcf->upnp = NGX_CONF_UNSET;
     mcf->trackers = NGX_CONF_UNSET;
     mcf->override_trackers = NGX_CONF_UNSET;
     mcf->seed = NGX_CONF_UNSET;
@@ -229,11 +284,16 @@ ngx_http_confluence_init_main_conf(ngx_conf_t *cf, void *conf)
 {
     ngx_http_confluence_main_conf_t *mcf = conf;
 
+    ngx_conf_init_size_value(mcf->upload_rate, 0);
+    ngx_conf_init_size_value(mcf->download_rate, 0);
+    ngx_conf_init_value(mcf->max_connections, 500);
+
     ngx_conf_init_value(mcf->dht, 1);
     ngx_conf_init_value(mcf->pex, 1);
     ngx_conf_init_value(mcf->lsd, 0);
     ngx_conf_init_value(mcf->utp, 1);
     ngx_conf_init_value(mcf->tcp, 1);
+    ngx_conf_init_value(mcf->upnp, 0);
     ngx_conf_init_value(mcf->trackers, 1);
     ngx_conf_init_value(mcf->override_trackers, 0);
     ngx_conf_init_value(mcf->seed, 0);

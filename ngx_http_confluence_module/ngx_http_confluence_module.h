@@ -74,6 +74,13 @@ typedef struct {
     ngx_str_t                       listen;     /* joined by commas */
     ngx_str_t                       dht_bootstrap;
     ngx_array_t                    *implicit_trackers;  /* char * */
+    ngx_str_t                       public_ip;
+    blocklist_range_t              *blocklist;
+    size_t                          blocklist_n;
+
+    size_t                          upload_rate;    /* bytes per s, 0: off */
+    size_t                          download_rate;
+    ngx_int_t                       max_connections;
 
     ngx_int_t                       torrent_grace;  /* ms, or ENGINE_OFF */
     size_t                          readahead;  /* of any location */
@@ -83,6 +90,7 @@ typedef struct {
     ngx_flag_t                      lsd;
     ngx_flag_t                      utp;
     ngx_flag_t                      tcp;
+    ngx_flag_t                      upnp;
     ngx_flag_t                      trackers;
     ngx_flag_t                      override_trackers;
     ngx_flag_t                      seed;
@@ -200,6 +208,14 @@ char *ngx_http_confluence_conf_dht_bootstrap(ngx_conf_t *cf,
     ngx_command_t *cmd, void *conf);
 char *ngx_http_confluence_conf_implicit_tracker(ngx_conf_t *cf,
     ngx_command_t *cmd, void *conf);
+char *ngx_http_confluence_conf_public_ip(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+char *ngx_http_confluence_conf_blocklist(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+char *ngx_http_confluence_conf_rate(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+ngx_int_t ngx_http_confluence_conf_join(ngx_conf_t *cf, ngx_str_t *list,
+    ngx_str_t *prefix, ngx_str_t *value);
 char *ngx_http_confluence_conf_torrent_grace(ngx_conf_t *cf,
     ngx_command_t *cmd, void *conf);
 

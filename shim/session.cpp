@@ -20,6 +20,7 @@ shim_s::shim_s(shim_config_t const& config)
     lt::session_params params(shim::make_settings(config));
 
     params.disk_io_constructor = shim::make_disk(ctx);
+    params.ip_filter = shim::make_filter(config);
     params.extensions.clear();
     params.extensions.push_back(shim::make_plugin(ctx));
     ses = std::make_unique<lt::session>(std::move(params));
@@ -27,6 +28,9 @@ shim_s::shim_s(shim_config_t const& config)
 
     if (config.pex != 0)
         ses->add_extension(&lt::create_ut_pex_plugin);
+
+    /* limits hold for peers on local networks, too */
+    ses->set_peer_class_filter(shim::limit_all(ses->get_peer_class_filter()));
 
     ses->set_alert_notify([c = ctx.get()] { c->events.wake(); });
 }

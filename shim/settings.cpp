@@ -1,6 +1,12 @@
 #include "settings.hpp"
 
+#include <algorithm>
+
+#include <boost/asio/ip/address_v4.hpp>
+
+#include <libtorrent/address.hpp>
 #include <libtorrent/alert.hpp>
+#include <libtorrent/session.hpp>
 
 #include "layout.hpp"
 
@@ -109,7 +115,62 @@ void set_limits(settings_pack& p, shim_config_t const& c)
     p.set_int(settings_pack::metadata_token_limit, max_tokens);
 }
 
+/* libtorrent tells trackers one address. */
+std::string first(char const* const list)
+{
+    std::string const s = list ? list : "";
+
+    return s.substr(0, s.find(','));
+}
+
 } // namespace
+
+lt::ip_filter make_filter(shim_config_t const& c)
+{
+    lt::ip_filter filter;
+
+    for (std::size_t i = 0; i < c.blocked_n; ++i)
+    {
+        lt::address_v6::bytes_type first;
+        lt::address_v6::bytes_type last;
+
+        std::copy_n(c.blocked[i].first, 16, first.begin());
+        std::copy_n(c.blocked[i].last, 16, last.begin());
+
+        lt::address_v6 const a(first);
+        lt::address_v6 const b(last);
+
+        if (a.is_v4_mapped() && b.is_v4_mapped())
+        {
+            filter.add_rule(
+                boost::asio::ip::make_address_v4(boost::asio::ip::v4_mapped, a),
+                boost::asio::ip::make_address_v4(boost::asio::ip::v4_mapped, b),
+                lt::ip_filter::blocked);
+        }
+        else
+        {
+            filter.add_rule(a, b, lt::ip_filter::blocked);
+        }
+    }
+
+    return filter;
+}
+
+lt::ip_filter limit_all(lt::ip_filter const& classes)
+{
+    lt::ip_filter filter;
+    std::uint32_t const all = 1U
+        << static_cast<std::uint32_t>(lt::session::global_peer_class_id);
+    auto const [v4, v6] = classes.export_filter();
+
+    for (auto const& r : v4)
+        filter.add_rule(r.first, r.last, r.flags | all);
+
+    for (auto const& r : v6)
+        filter.add_rule(r.first, r.last, r.flags | all);
+
+    return filter;
+}
 
 settings_pack make_settings(shim_config_t const& c)
 {
@@ -125,7 +186,7 @@ settings_pack make_settings(shim_config_t const& c)
     p.set_str(settings_pack::listen_interfaces, c.listen ? c.listen : "");
     p.set_str(settings_pack::dht_bootstrap_nodes,
         c.dht_bootstrap ? c.dht_bootstrap : "");
-    p.set_str(settings_pack::announce_ip, c.public_ip ? c.public_ip : "");
+    p.set_str(settings_pack::announce_ip, first(c.public_ip));
     p.set_bool(settings_pack::enable_dht, c.dht != 0);
     p.set_bool(settings_pack::enable_lsd, c.lsd != 0);
     p.set_bool(settings_pack::enable_upnp, c.upnp != 0);

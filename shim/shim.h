@@ -118,12 +118,19 @@ typedef struct
 } shim_storage_t;
 
 
+/* Addresses in network order; those of IPv4 as ::ffff:a.b.c.d. */
+typedef struct
+{
+    uint8_t first[16];
+    uint8_t last[16];           /* inclusive, not before the first */
+} shim_range_t;
+
 typedef struct
 {
     uint32_t size;              /* sizeof(shim_config_t) */
     char const* listen;         /* libtorrent's form: "0.0.0.0:42069,[::]:42069" */
     char const* dht_bootstrap;  /* "host:port,host:port", "" for none */
-    char const* public_ip;      /* told to trackers, "" for none */
+    char const* public_ip;      /* "a,b": the first is told to trackers */
     char const* user_agent;     /* "confluence-nginx/0.1" */
     uint8_t dht;
     uint8_t pex;
@@ -136,6 +143,8 @@ typedef struct
     uint32_t max_connections;   /* of the session; 0: the default of 500 */
     uint32_t upload_rate;       /* bytes per second, 0: no limit */
     uint32_t download_rate;     /* bytes per second, 0: no limit */
+    shim_range_t const* blocked; /* peers, trackers, web seeds; copied */
+    size_t blocked_n;
     shim_storage_t storage;
 } shim_config_t;
 

@@ -50,6 +50,19 @@ EOF
 	return scalar `$binary -t -p $dir/ -c nginx.conf -e stderr 2>&1`;
 };
 
+# lists of addresses, in all forms, and broken ones
+
+my $first = "\0" x 10 . "\xff\xff" . pack('C4', 192, 0, 2, 1);
+
+$t->write_file('cidr', "# comment\n\n10.0.0.0/8\r\n 2001:db8::/32\n"
+	. "192.0.2.1\n192.0.2.5-192.0.2.9\n2001:db9::1-2001:db9::2");
+$t->write_file('p2p', "Bad: people:192.0.2.1-192.0.2.9\n:10.0.0.0-10.0.0.1\n");
+$t->write_file('packed', pack('Q<', 1) . $first x 2 . pack('Q<L<', 0, 4)
+	. 'name');
+$t->write_file('bad', "10.0.0.0/8\n\n10.0.0.0/33\n");
+$t->write_file('torn', pack('Q<', 1) . $first x 2 . pack('Q<L<', 0, 4)
+	. 'nam');
+
 my @good = (
 	"$path;",
 	"$path max_size=10g;",
@@ -61,6 +74,14 @@ my @good = (
 	"$path; confluence_dht_bootstrap router.example.com:6881 127.0.0.1:1;",
 	"$path; confluence_implicit_tracker http://127.0.0.1/announce"
 		. " udp://127.0.0.1:1/announce;",
+	"$path; confluence_public_ip 192.0.2.1 2001:db8::1;",
+	"$path; confluence_upnp on;",
+	"$path; confluence_upload_rate 512k;",
+	"$path; confluence_download_rate off;",
+	"$path; confluence_max_connections 50;",
+	"$path; confluence_blocklist $dir/cidr;",
+	"$path; confluence_blocklist $dir/p2p;",
+	"$path; confluence_blocklist $dir/packed;",
 	"$path; confluence_torrent_grace 5m;",
 	"$path; confluence_torrent_grace 500ms;",
 	"$path; confluence_torrent_grace off;",
@@ -89,6 +110,13 @@ my @bad = (
 	[ "$path; confluence_dht on; confluence_dht on;", 'duplicate' ],
 	[ "$path; confluence_dht_bootstrap nowhere;", 'nowhere|port' ],
 	[ "$path; confluence_implicit_tracker nonsense;", 'nonsense' ],
+	[ "$path; confluence_public_ip example.com;", 'example.com' ],
+	[ "$path; confluence_upload_rate x;", 'invalid value' ],
+	[ "$path; confluence_download_rate 3g;", 'invalid value' ],
+	[ "$path; confluence_max_connections 1;", 'must be between' ],
+	[ "$path; confluence_blocklist $dir/none;", 'none.*No such file' ],
+	[ "$path; confluence_blocklist $dir/bad;", 'bad.*line 3' ],
+	[ "$path; confluence_blocklist $dir/torn;", 'torn.*record 0' ],
 	[ "$path; confluence_torrent_grace x;", 'confluence_torrent_grace|x' ],
 	[ "$path; confluence_readahead x;", 'invalid value' ],
 	[ "$path; confluence_wait_timeout x;", 'invalid value' ],
