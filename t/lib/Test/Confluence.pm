@@ -17,7 +17,9 @@ use strict;
 
 use Cwd qw/ abs_path /;
 use Digest::SHA qw/ sha1 sha1_hex sha256_hex sha512 /;
+use Fcntl qw/ :mode /;
 use File::Basename qw/ dirname /;
+use File::Find;
 use File::Path qw/ mkpath rmtree /;
 use File::Temp qw/ tempdir /;
 use IO::Socket::INET;
@@ -701,6 +703,20 @@ sub fetch_end {
 	rmtree($dir);
 
 	return \%result;
+}
+
+# Bytes that are allocated for payload in the cache.
+
+sub used {
+	my ($self) = @_;
+	my $sum = 0;
+
+	find({ no_chdir => 1, wanted => sub {
+		my @st = lstat($_);
+		$sum += $st[12] * 512 if @st && S_ISREG($st[2]) && m{/\d+\.\d+$};
+	} }, grep { -d } "$self->{dir}/cache/pieces");
+
+	return $sum;
 }
 
 # Starts a process; its output is collected.
