@@ -3,6 +3,10 @@
 """A scripted peer: seeds a v1 torrent, well or badly, as it is told.
 
 peer.py TORRENT DIR --listen IP:PORT [--mode MODE] [--have FIRST-LAST]
+    [--pex IP:PORT]
+
+--pex names another peer to whoever takes peer exchange (BEP 11), or would if
+it had told so.
 
 Modes, some with a number after a colon:
 
@@ -34,6 +38,7 @@ import asyncio
 import hashlib
 import os
 import signal
+import socket
 import struct
 import sys
 
@@ -177,10 +182,11 @@ def say(*words):
 
 class Peer:
 
-    def __init__(self, data, state, have, reader, writer):
+    def __init__(self, data, state, have, pex, reader, writer):
         self.data = data
         self.state = state
         self.have = have
+        self.pex = pex
         self.r = reader
         self.w = writer
         self.metadata_id = 0
@@ -227,7 +233,7 @@ class Peer:
         self.w.write(b'\x13BitTorrent protocol\0\0\0\0\0\x10\0\x04'
                      + self.data.hash + b'-SP0001-' + os.urandom(12))
 
-        extended = {b'm': {b'lt_donthave': EXT_DONTHAVE},
+        extended = {b'm': {b'lt_donthave': EXT_DONTHAVE, b'ut_pex': 1},
                     b'v': b'scripted ' + mode.encode(), b'reqq': 500}
 
         if mode != 'nometa':
@@ -282,6 +288,13 @@ class Peer:
             names = bdecode(body, 2)[0].get(b'm', {})
             self.metadata_id = names.get(b'ut_metadata', 0)
             say('extended', *sorted(n.decode() for n in names))
+
+            if self.pex:
+                host, port = self.pex.rsplit(':', 1)
+                self.message(bytes([20, names.get(b'ut_pex', 1)]) + bencode({
+                    b'added': socket.inet_aton(host)
+                    + struct.pack('>H', int(port)),
+                    b'added.f': b'\x02'}))
 
         elif body[1] == EXT_DONTHAVE:
             say('donthave', struct.unpack('>I', body[2:6])[0])
@@ -379,6 +392,7 @@ async def main():
     p.add_argument('--listen', required=True)
     p.add_argument('--mode', default='good')
     p.add_argument('--have')
+    p.add_argument('--pex')
     a = p.parse_args()
 
     signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
@@ -392,7 +406,7 @@ async def main():
         have = range(int(first), int(last) + 1)
 
     async def connected(reader, writer):
-        await Peer(data, state, have, reader, writer).run()
+        await Peer(data, state, have, a.pex, reader, writer).run()
 
     host, port = a.listen.rsplit(':', 1)
     server = await asyncio.start_server(connected, host, int(port))

@@ -440,7 +440,8 @@ sub seed_scripted {
 	my $process = $self->spawn([ "$tools/peer.py", $torrent->{file},
 		$torrent->{dir}, '--listen', $address,
 		'--mode', $o{mode} || 'good',
-		defined $o{have} ? ('--have', $o{have}) : () ]);
+		defined $o{have} ? ('--have', $o{have}) : (),
+		$o{pex} ? ('--pex', peer_address($o{pex})) : () ]);
 
 	$process->{address} = $address;
 	$process->wait_line(qr/^READY/, 20);
