@@ -1,0 +1,110 @@
+#!/usr/bin/perl
+
+# The HTTP interface of confluence, judged from outside by t/conformance/run:
+# 75 cases and the improvements, which judge any other server as well.
+
+use warnings;
+use strict;
+
+use FindBin;
+use Test::More;
+
+BEGIN { push @INC, "$FindBin::Bin/lib"; }
+
+use Test::Nginx qw/ :DEFAULT /;
+use Test::Confluence;
+
+select STDERR; $| = 1;
+select STDOUT; $| = 1;
+
+my $t = Test::Nginx->new()->has(qw/http/);
+my $c = Test::Confluence->new($t);
+
+# routes that are not there yet
+my @without = qw! /events /upload /bep44 !;
+
+# cases that do not hold yet
+my %todo = ( I25 => 'status as JSON' );
+
+my $conf = $c->conf(trackers => 'off', pex => 'off', torrent_grace => '2s');
+
+$t->write_file_expand('nginx.conf', <<'EOF' =~ s/%%CONFLUENCE%%/$conf/r);
+
+%%TEST_GLOBALS%%
+
+daemon off;
+
+events {
+}
+
+http {
+    %%TEST_GLOBALS_HTTP%%
+
+    types {
+        image/png   png;
+        text/plain  txt;
+    }
+
+    default_type  application/octet-stream;
+
+%%CONFLUENCE%%
+
+    client_max_body_size  100m;
+
+    server {
+        listen       127.0.0.1:8080;
+        server_name  localhost;
+
+        location / {
+            confluence;
+        }
+    }
+}
+
+EOF
+
+my $run = "$FindBin::Bin/conformance/run";
+my ($address) = $conf =~ /confluence_listen (\S+);/;
+
+# a reload stands for a restart: a new engine takes what the old one left
+my $dir = $t->testdir();
+
+$t->run();
+
+my @command = ($run, 'http://127.0.0.1:' . port(8080),
+	'--torrent-address', $address, '--grace', 2, '--big',
+	'--restart-command', "kill -HUP \$(cat $dir/nginx.pid)",
+	map { ('--without', $_) } @without);
+
+open my $fh, '-|', @command or die "Can't run $run: $!\n";
+my @lines = <$fh>;
+close $fh;
+
+my ($name, @cases, %text);
+
+for (@lines) {
+	if (/^(\S+) +(\S.*?) +(ref|improved|FAIL|skip)(?:$|: )/) {
+		$name = "$1 $2";
+		push @cases, [ $name, $1, $3 ];
+	}
+
+	$text{$name} .= $_ if defined $name;
+}
+
+$t->plan(@cases + 1);
+
+ok(@cases > 90, 'cases were run') or diag(@lines);
+
+for (@cases) {
+	my ($case, $number, $verdict) = @$_;
+
+	SKIP: {
+		skip "$case", 1 if $verdict eq 'skip';
+
+		TODO: {
+			local $TODO = $todo{$number} if $todo{$number};
+
+			isnt($verdict, 'FAIL', $case) or diag($text{$case});
+		}
+	}
+}
