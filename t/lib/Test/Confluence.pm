@@ -422,6 +422,7 @@ sub seed_libtorrent {
 		'--listen', $address,
 		$o{rate} ? ('--rate', $o{rate}) : (),
 		$o{utp} ? '--utp' : (), $o{lsd} ? '--lsd' : (),
+		$o{dht} ? ('--dht', $o{dht}) : (),
 		map { ('--set', $_) } @{ $o{set} || [] } ]);
 
 	$process->{address} = $address;
