@@ -30,7 +30,7 @@ def main():
 
     session = lt.session({
         'listen_interfaces': a.listen,
-        'outgoing_interfaces': a.listen.rsplit(':', 1)[0],
+        'outgoing_interfaces': a.listen.rsplit(':', 1)[0].strip('[]'),
         'enable_dht': False,
         'enable_lsd': False,
         'enable_upnp': False,
@@ -59,7 +59,7 @@ def main():
 
     for peer in a.peer:
         host, port = peer.rsplit(':', 1)
-        handle.connect_peer((host, int(port)))
+        handle.connect_peer((host.strip('[]'), int(port)))
 
     result = {}
 

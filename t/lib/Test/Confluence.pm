@@ -597,7 +597,8 @@ sub leech {
 
 	my $dir = $self->new_dir('leech');
 	my @command = ("$tools/lt_leech.py", $source, $dir,
-		'--listen', free_address(), '--timeout', $o{timeout} || 30,
+		'--listen', $o{listen} || free_address(),
+		'--timeout', $o{timeout} || 30,
 		(map { ('--peer', peer_address($_)) } @{ $o{peers} || [] }),
 		(map { ('--tracker', $_) } @{ $o{trackers} || [] }));
 
