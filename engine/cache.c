@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -21,11 +22,15 @@
 #define CACHE_FULL_TIME   60000             /* ms */
 #define CACHE_FULL_RETRY  900               /* ms */
 #define CACHE_FULL_FREE   MAP_SEGMENT_SIZE  /* bytes, at once */
+#define CACHE_DISK_SPARE  MAP_SEGMENT_SIZE  /* for maps and metainfo */
+#define CACHE_PAGE        4096
 
 
 static void cache_add(cache_t *cache, store_t *store);
 static void cache_drop_partial(cache_t *cache, store_t *store);
 static void cache_retire(cache_t *cache, store_t *store);
+static void cache_recover(cache_t *cache);
+static uint64_t cache_room(const cache_t *cache);
 static int cache_find_victim(cache_t *cache, cache_victim_t *victim);
 static int cache_victims(cache_t *cache);
 static int cache_victim_push(cache_t *cache, store_t *store,
@@ -271,10 +276,7 @@ cache_reserve(cache_t *cache, store_t *store, uint32_t piece, int force)
         return 0;
     }
 
-    if (cache->full != 0 && engine_now() - cache->full > CACHE_FULL_TIME) {
-        cache->full = 0;
-        cache->limit = cache->max_size;
-    }
+    cache_recover(cache);
 
     if (cache->limit >= 0) {
         n = store_piece_charge(store, piece);
@@ -293,6 +295,83 @@ cache_reserve(cache_t *cache, store_t *store, uint32_t piece, int force)
     cache->used += store_charge(store, piece, time(NULL));
 
     return 0;
+}
+
+
+/*
+ * Some time after the disk was full there may be more on it again.
+ */
+static void
+cache_recover(cache_t *cache)
+{
+    if (cache->full != 0 && engine_now() - cache->full > CACHE_FULL_TIME) {
+        cache->full = 0;
+        cache->limit = cache->max_size;
+    }
+}
+
+
+int
+cache_stage(cache_t *cache, uint64_t need, uint64_t most, uint64_t *got)
+{
+    uint64_t  n, room;
+
+    cache_recover(cache);
+
+    room = cache_room(cache);
+
+    while (room < most) {
+        n = cache_evict(cache);
+
+        if (n == 0) {
+            break;
+        }
+
+        /* of the disk it may be free only when workers have closed it */
+
+        room += n;
+        n = (cache->limit >= 0 && cache->used < (uint64_t) cache->limit)
+            ? cache->limit - cache->used : 0;
+        room = (cache->limit >= 0 && n < room) ? n : room;
+    }
+
+    room &= ~(uint64_t) (CACHE_PAGE - 1);
+    *got = (room < most) ? room : most;
+
+    if (*got < need) {
+        *got = 0;
+        return ENOSPC;
+    }
+
+    cache->used += *got;
+
+    return 0;
+}
+
+
+/*
+ * Bytes that may be stored without evicting: of the limit, and of the disk.
+ */
+static uint64_t
+cache_room(const cache_t *cache)
+{
+    uint64_t        limit, disk;
+    struct statvfs  st;
+
+    limit = UINT64_MAX;
+    disk = UINT64_MAX;
+
+    if (cache->limit >= 0) {
+        limit = (cache->used < (uint64_t) cache->limit)
+                ? cache->limit - cache->used : 0;
+    }
+
+    if (fstatvfs(cache->dir, &st) == 0) {
+        disk = (uint64_t) st.f_bavail * st.f_frsize;
+        disk = (disk > CACHE_DISK_SPARE) ? disk - CACHE_DISK_SPARE : 0;
+    }
+
+    return (limit < disk) ? limit : disk;
 }
 
 

@@ -6,6 +6,7 @@
  *      <path>/engine.sock             control socket
  *      <path>/metainfo/<ih>.torrent   last known metainfo
  *      <path>/pieces/<ih>/...         a store each
+ *      <path>/upload/<n>/...          what is being uploaded (upload.h)
  *
  * The limit is on the sum of the stores' charged bytes.  It is kept before
  * bytes arrive: cache_reserve() evicts until the piece fits.  Victims are
@@ -95,6 +96,13 @@ int cache_reserve(cache_t *cache, store_t *store, uint32_t piece, int force);
  */
 void cache_unreserve(cache_t *cache, store_t *store, uint32_t piece,
     int partial);
+
+/*
+ * Makes room for bytes that are not of a store yet, at least need and at most
+ * most; *got is what now counts as used, until the caller takes it off.
+ * Returns 0, or ENOSPC if not even need bytes can be had.
+ */
+int cache_stage(cache_t *cache, uint64_t need, uint64_t most, uint64_t *got);
 
 /* Evicts the best victim.  Returns the bytes freed, 0 if there is none. */
 uint64_t cache_evict(cache_t *cache);

@@ -14,6 +14,7 @@
 #include "reply.h"
 #include "status.h"
 #include "torrent.h"
+#include "upload.h"
 
 
 #define CALL_COMMENT  "dynamic metainfo from client"
@@ -53,6 +54,14 @@ call_handle(request_t *request, const proto_msg_t *msg, const uint8_t *body,
         call_post(request, msg, body, fd);
         return 0;
 
+    case PROTO_CALL_UPLOAD:
+        if (fd == -1) {
+            return -1;
+        }
+
+        upload_call(request, fd, msg->arg0);
+        return 0;
+
     case PROTO_CALL_STATUS:
         call_status(request);
         return 0;
@@ -79,6 +88,9 @@ call_answer(request_t *request)
     case PROTO_CALL_METAINFO:
         call_metainfo(request);
         break;
+
+    case PROTO_CALL_UPLOAD:
+        break;      /* when its data are there, too */
 
     default:
         call_name(request);

@@ -21,6 +21,7 @@
 #include "server.h"
 #include "torrent.h"
 #include "types.h"
+#include "upload.h"
 #include "watch.h"
 
 
@@ -196,6 +197,14 @@ engine_open(engine_t *engine, char *err, size_t err_size)
 
     if (rc == 0) {
         rc = engine_watch(engine, engine->changed, &engine->changed);
+    }
+
+    if (rc == 0) {
+        rc = upload_open(engine);
+    }
+
+    if (rc == 0) {
+        rc = engine_watch(engine, upload_fd(engine), &engine->uploads);
     }
 
     if (rc == 0) {
@@ -384,6 +393,9 @@ engine_timeout(engine_t *engine)
 
     a = torrent_expire(engine);
     b = layers_poll(engine);
+    a = (a == -1 || (b != -1 && b < a)) ? b : a;
+
+    b = upload_timeout(engine);
 
     return (a == -1 || (b != -1 && b < a)) ? b : a;
 }
@@ -421,6 +433,9 @@ engine_cycle(engine_t *engine)
 
         } else if (events[i].data.ptr == &engine->changed) {
             watch_drain(engine);
+
+        } else if (events[i].data.ptr == &engine->uploads) {
+            upload_event(engine);
 
         } else {
             server_event(events[i].data.ptr, events[i].events);
@@ -519,6 +534,7 @@ engine_free(engine_t *engine)
     const char  **url;
 
     server_close(engine);
+    upload_close(engine);
     cache_close(&engine->cache, !engine_has_successor(engine));
     sem_destroy(&engine->started);
 

@@ -20,6 +20,9 @@
  *                                     <------      CHANGED ih pieces, if a
  *                                                  HOLD of it says WATCH
  *
+ *      STAGE tag bytes                ------>      makes room for an upload
+ *                                     <------      STAGED tag bytes, or FAIL
+ *
  *      CALL tag kind flags ih [body]  ------>
  *                                     <------      REPLY tag status [body | fd]
  *
@@ -63,14 +66,17 @@ typedef enum {
     PROTO_WAKE,             /* e: tag, or 0: all */
     PROTO_FAIL,             /* e: tag, status; body: text, a line without LF */
     PROTO_CALL,             /* w: tag, kind, flags, ih; body as for kind; a
-                               descriptor for PROTO_CALL_METAINFO_POST */
+                               descriptor for _METAINFO_POST and _UPLOAD */
     PROTO_REPLY,            /* e: tag, status, flags; body, or if arg0 != 0 a
                                descriptor of a file of arg0 bytes from 0 on */
     PROTO_EVICTED,          /* e: ih, arg0 segment: close idle descriptors of
                                its older generations */
     PROTO_CHANGED,          /* e: ih; body: uint32_t each, pieces whose state
                                has changed */
-    PROTO_TAKEOVER          /* a waiting engine: arg1 pid; no HELLO before */
+    PROTO_TAKEOVER,         /* a waiting engine: arg1 pid; no HELLO before */
+    PROTO_STAGE,            /* w: tag; arg0: bytes of an upload that must have
+                               room, arg1: bytes that may come, at most */
+    PROTO_STAGED            /* e: tag; arg0: bytes that have room */
 } proto_type_e;
 
 
@@ -83,7 +89,10 @@ typedef enum {
                                    (else ih all zero, no body).
                                    200: 40 hex and LF */
     PROTO_CALL_STATUS,          /* 200: text; PROTO_JSON */
-    PROTO_CALL_HEALTH           /* 200: empty */
+    PROTO_CALL_HEALTH,          /* 200: empty */
+    PROTO_CALL_UPLOAD           /* fd: a manifest (manifest.h), arg0 its
+                                   length; WAKE: there is progress.
+                                   200: a .torrent */
 } proto_call_e;
 
 

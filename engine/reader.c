@@ -190,8 +190,7 @@ reader_stop(request_t *request)
 void
 reader_piece(torrent_t *torrent, uint32_t piece)
 {
-    uint32_t    i;
-    request_t  *request;
+    uint32_t  i;
 
     for (i = 0; i < torrent->want_n; i++) {
         if (torrent->wants[i].piece == piece) {
@@ -202,19 +201,31 @@ reader_piece(torrent_t *torrent, uint32_t piece)
         }
     }
 
+    reader_have(torrent, piece, 1);
+
+    if (torrent->short_of) {
+        reader_dirty(torrent);
+    }
+}
+
+
+void
+reader_have(torrent_t *torrent, uint32_t first, uint32_t n)
+{
+    uint64_t    piece;
+    request_t  *request;
+
     TAILQ_FOREACH(request, &torrent->requests, link) {
+        piece = request->begin / torrent->info.piece_length;
 
         if (request->reading
             && request->waiting
-            && request->begin / torrent->info.piece_length == piece)
+            && piece >= first
+            && piece - first < n)
         {
             request->waiting = 0;
             reply_wake(request);
         }
-    }
-
-    if (torrent->short_of) {
-        reader_dirty(torrent);
     }
 }
 

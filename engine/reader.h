@@ -28,6 +28,9 @@ void reader_start(request_t *request);
 /* A piece was verified: who waits for it is woken. */
 void reader_piece(torrent_t *torrent, uint32_t piece);
 
+/* Pieces [first, first + n) are complete: who waits for one is woken. */
+void reader_have(torrent_t *torrent, uint32_t first, uint32_t n);
+
 /* Blocks of a piece came to nothing: its space is free unless it is wanted. */
 void reader_dropped(torrent_t *torrent, uint32_t piece);
 

@@ -16,6 +16,7 @@
 #include "reader.h"
 #include "reply.h"
 #include "torrent.h"
+#include "upload.h"
 #include "watch.h"
 
 
@@ -427,6 +428,7 @@ server_handle_request(conn_t *conn, const proto_msg_t *msg,
     request_t  *request;
 
     request = server_request(conn, msg->tag, msg->type == PROTO_HOLD
+                                             || msg->type == PROTO_STAGE
                                              || msg->type == PROTO_CALL);
 
     switch (msg->type) {
@@ -446,6 +448,13 @@ server_handle_request(conn_t *conn, const proto_msg_t *msg,
         }
 
         return call_handle(request, msg, body, fd);
+
+    case PROTO_STAGE:
+        if (request == NULL) {
+            return -1;
+        }
+
+        return upload_stage(request, msg->arg0, msg->arg1);
 
     case PROTO_READ:
         if (request != NULL && request->torrent != NULL) {
@@ -524,6 +533,7 @@ server_forget(request_t *request)
 {
     watch_stop(request);
     reader_stop(request);
+    upload_forget(request);
     torrent_leave(request);
 
     HASH_DEL(request->conn->requests, request);

@@ -39,6 +39,8 @@ typedef struct packet_s   packet_t;
 typedef struct request_s  request_t;
 typedef struct watch_s    watch_t;
 typedef struct torrent_s  torrent_t;
+typedef struct upload_s   upload_t;
+typedef struct uploads_s  uploads_t;
 
 
 struct packet_s {
@@ -69,6 +71,8 @@ struct request_s {
     torrent_t                 *torrent;
     TAILQ_ENTRY(request_s)     link;        /* the torrent's */
     watch_t                   *watch;       /* NULL: it does not */
+
+    upload_t                  *upload;      /* it brings data, or NULL */
 
     uint16_t                   call;        /* proto_call_e, 0: data */
     uint16_t                   flags;
@@ -162,6 +166,8 @@ struct engine_s {
 
     unsigned                   layers_waited:1; /* calls wait for layers */
     int64_t                    layers_next;     /* when to look, ms */
+
+    uploads_t                 *uploads;
 
     LIST_HEAD(, conn_s)        conns;
     uint8_t                   *packet;      /* PROTO_PACKET_MAX bytes */

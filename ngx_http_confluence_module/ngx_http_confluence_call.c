@@ -19,8 +19,6 @@ static ngx_int_t ngx_http_confluence_call_body(ngx_http_request_t *r,
 static ngx_int_t ngx_http_confluence_call_memfd(ngx_http_request_t *r,
     ngx_http_confluence_ctx_t *ctx);
 static ngx_int_t ngx_http_confluence_call_write(ngx_fd_t fd, ngx_buf_t *b);
-static ngx_int_t ngx_http_confluence_call_run(ngx_http_request_t *r,
-    ngx_http_confluence_ctx_t *ctx);
 static ngx_int_t ngx_http_confluence_call_send(ngx_http_request_t *r,
     ngx_http_confluence_ctx_t *ctx);
 static ngx_buf_t *ngx_http_confluence_call_buf(ngx_http_request_t *r,
@@ -192,7 +190,7 @@ ngx_http_confluence_call_write(ngx_fd_t fd, ngx_buf_t *b)
 }
 
 
-static ngx_int_t
+ngx_int_t
 ngx_http_confluence_call_run(ngx_http_request_t *r,
     ngx_http_confluence_ctx_t *ctx)
 {

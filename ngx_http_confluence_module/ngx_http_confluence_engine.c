@@ -49,7 +49,6 @@ static void ngx_http_confluence_engine_drain(void);
 static void ngx_http_confluence_engine_tick_handler(ngx_event_t *ev);
 static void ngx_http_confluence_engine_stop(void);
 static void ngx_http_confluence_engine_retry_handler(ngx_event_t *ev);
-static ngx_uint_t ngx_http_confluence_engine_user(ngx_uint_t restore);
 
 
 static ngx_http_confluence_host_t  ngx_http_confluence_host;
@@ -378,7 +377,7 @@ ngx_http_confluence_engine_retry_handler(ngx_event_t *ev)
  * use to workers later.  The threads that the engine starts inherit this.
  */
 
-static ngx_uint_t
+ngx_uint_t
 ngx_http_confluence_engine_user(ngx_uint_t restore)
 {
     ngx_core_conf_t  *ccf;

@@ -342,6 +342,7 @@ ngx_http_confluence_link_message(ngx_http_confluence_link_t *link,
 
     case PROTO_WAKE:
     case PROTO_READY:
+    case PROTO_STAGED:
     case PROTO_FAIL:
     case PROTO_REPLY:
         ngx_http_confluence_waiters_answer(msg, body, fd);

@@ -16,6 +16,9 @@
  *      range.c      Range, If-Range; the header filter
  *      state.c      /fileState: states of a file's pieces
  *      call.c       routes that the engine answers as a whole
+ *      upload.c     /upload: a form that becomes a torrent
+ *      form.c       the fields and files of the form
+ *      stage.c      the files that are made of an upload
  *      store.c      what a worker keeps open between requests: maps
  *      segment.c    descriptors of segments
  *      waiter.c     what requests say to the engine, and hear
@@ -53,6 +56,7 @@
 
 typedef struct ngx_http_confluence_ctx_s     ngx_http_confluence_ctx_t;
 typedef struct ngx_http_confluence_states_s  ngx_http_confluence_states_t;
+typedef struct ngx_http_confluence_upload_s  ngx_http_confluence_upload_t;
 
 
 typedef struct {
@@ -170,6 +174,7 @@ struct ngx_http_confluence_ctx_s {
     ngx_http_confluence_route_t    *route;
     ngx_http_confluence_data_t     *data;       /* NULL: another route */
     ngx_http_confluence_states_t   *states;     /* of /fileState */
+    ngx_http_confluence_upload_t   *upload;     /* of /upload */
 
     magnet_hash_t                   hash;
     ngx_str_t                       magnet;
@@ -398,6 +403,19 @@ ngx_int_t ngx_http_confluence_state_handler(ngx_http_request_t *r,
 ngx_int_t ngx_http_confluence_call_handler(ngx_http_request_t *r,
     ngx_http_confluence_ctx_t *ctx);
 
+/* Asks unless that was done, waits, answers; see ..._start(). */
+ngx_int_t ngx_http_confluence_call_run(ngx_http_request_t *r,
+    ngx_http_confluence_ctx_t *ctx);
+
+
+/* upload.c */
+
+ngx_int_t ngx_http_confluence_upload_handler(ngx_http_request_t *r,
+    ngx_http_confluence_ctx_t *ctx);
+
+/* Closes what an upload has open, if there is one. */
+void ngx_http_confluence_upload_close(ngx_http_confluence_ctx_t *ctx);
+
 
 /* engine.c */
 
@@ -412,6 +430,12 @@ ngx_msec_t ngx_http_confluence_engine_manager(void *data);
 void ngx_http_confluence_engine_single(ngx_cycle_t *cycle,
     ngx_http_confluence_main_conf_t *mcf);
 void ngx_http_confluence_engine_single_stop(void);
+
+/*
+ * In single process mode files are made as the user of workers: 0 changes to
+ * it, and returns nonzero if 1 is to be called afterwards.
+ */
+ngx_uint_t ngx_http_confluence_engine_user(ngx_uint_t restore);
 
 
 /* channel.c: from the engine's thread to the main thread of its host */

@@ -63,6 +63,14 @@ static ngx_http_confluence_route_t  ngx_http_confluence_routes[] = {
       PROTO_CALL_METAINFO,
       ngx_string("application/x-bittorrent") },
 
+    { ngx_string("upload"),
+      NGX_HTTP_POST|NGX_HTTP_OPTIONS,
+      ngx_string("POST, OPTIONS"),
+      0,
+      ngx_http_confluence_upload_handler,
+      PROTO_CALL_UPLOAD,
+      ngx_string("application/x-bittorrent") },
+
     { ngx_string("status"),
       ngx_http_confluence_get,
       ngx_string("GET, HEAD, OPTIONS"),

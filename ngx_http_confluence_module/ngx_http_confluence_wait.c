@@ -294,6 +294,11 @@ ngx_http_confluence_stop(ngx_http_confluence_ctx_t *ctx)
     w = &ctx->waiter;
 
     ngx_http_confluence_wait_over(ctx);
+
+    /* before the engine hears of it, which then clears it away */
+
+    ngx_http_confluence_upload_close(ctx);
+
     ngx_http_confluence_waiter_release(w);
 
     if (ctx->wake.posted) {

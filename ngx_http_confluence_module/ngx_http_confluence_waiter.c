@@ -77,6 +77,19 @@ ngx_http_confluence_waiter_read(ngx_http_confluence_waiter_t *w, uint64_t begin,
 
 
 void
+ngx_http_confluence_waiter_stage(ngx_http_confluence_waiter_t *w,
+    uint64_t need, uint64_t most)
+{
+    w->stage = 1;
+    w->staging = 1;
+    w->need = need;
+    w->most = most;
+
+    ngx_http_confluence_waiter_say(w, NGX_HTTP_CONFLUENCE_SAY_STAGE);
+}
+
+
+void
 ngx_http_confluence_waiter_call(ngx_http_confluence_waiter_t *w)
 {
     w->call = 1;
@@ -278,6 +291,12 @@ ngx_http_confluence_waiter_send(ngx_http_confluence_waiter_t *w,
         msg.arg1 = w->end;
         n = 1;
 
+    } else if (w->say & NGX_HTTP_CONFLUENCE_SAY_STAGE) {
+        msg.type = PROTO_STAGE;
+        msg.arg0 = w->need;
+        msg.arg1 = w->most;
+        n = 1;
+
     } else {
         msg.type = PROTO_CALL;
         msg.kind = (uint16_t) w->kind;
@@ -350,8 +369,14 @@ ngx_http_confluence_waiters_resume(ngx_connection_t *c)
             continue;
         }
 
+        /* what has room is used by now, another engine must know of it */
+
+        w->need = ngx_max(w->need, w->staged);
+        w->most = ngx_max(w->most, w->need);
+
         w->say = (w->hold ? NGX_HTTP_CONFLUENCE_SAY_HOLD : 0)
                  | (w->read ? NGX_HTTP_CONFLUENCE_SAY_READ : 0)
+                 | (w->stage ? NGX_HTTP_CONFLUENCE_SAY_STAGE : 0)
                  | (w->call ? NGX_HTTP_CONFLUENCE_SAY_CALL : 0);
 
         if (w->say) {
@@ -474,6 +499,11 @@ ngx_http_confluence_waiter_answer(ngx_http_confluence_waiter_t *w,
             *fd = NGX_INVALID_FILE;
         }
 
+        break;
+
+    case PROTO_STAGED:
+        w->staging = 0;
+        w->staged = msg->arg0;
         break;
 
     default: /* PROTO_WAKE */

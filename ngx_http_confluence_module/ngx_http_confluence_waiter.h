@@ -25,7 +25,8 @@
 /* what a waiter has still to say */
 #define NGX_HTTP_CONFLUENCE_SAY_HOLD  0x01
 #define NGX_HTTP_CONFLUENCE_SAY_READ  0x02
-#define NGX_HTTP_CONFLUENCE_SAY_CALL  0x04
+#define NGX_HTTP_CONFLUENCE_SAY_STAGE 0x04
+#define NGX_HTTP_CONFLUENCE_SAY_CALL  0x08
 
 
 typedef struct {
@@ -44,6 +45,10 @@ typedef struct {
     unsigned              watch:1;      /* of HOLD: tell CHANGED */
     unsigned              nowait:1;     /* of HOLD: 202 instead of waiting */
 
+    uint64_t              need;         /* of STAGE, bytes */
+    uint64_t              most;
+    uint64_t              staged;       /* of STAGED */
+
     ngx_uint_t            kind;         /* of CALL */
     ngx_uint_t            flags;
     ngx_fd_t              fd;           /* passed with CALL, or invalid */
@@ -56,10 +61,12 @@ typedef struct {
     off_t                 reply_size;
     u_char                ih[20];       /* of READY */
 
-    unsigned              say:3;
+    unsigned              say:4;
     unsigned              active:1;     /* has a tag */
     unsigned              hold:1;       /* wants HOLD after a reconnect */
     unsigned              read:1;
+    unsigned              stage:1;
+    unsigned              staging:1;    /* STAGED has not come */
     unsigned              call:1;
     unsigned              said:1;       /* the engine may know the tag */
     unsigned              seen:1;       /* an engine was there meanwhile */
@@ -81,6 +88,14 @@ void ngx_http_confluence_waiter_hold(ngx_http_confluence_waiter_t *w);
 /* Tells which bytes are read next, [begin, end) of the piece space. */
 void ngx_http_confluence_waiter_read(ngx_http_confluence_waiter_t *w,
     uint64_t begin, uint64_t end);
+
+/*
+ * Asks for room for an upload: for need bytes of it, of at most most that may
+ * come.  STAGED sets staged to the bytes that have room, and clears staging;
+ * FAIL says that there is none.
+ */
+void ngx_http_confluence_waiter_stage(ngx_http_confluence_waiter_t *w,
+    uint64_t need, uint64_t most);
 
 /*
  * Asks a question: kind and flags as in proto.h.  REPLY sets replied, status

@@ -374,6 +374,28 @@ catch (...)
     return SHIM_ERROR;
 }
 
+extern "C" shim_rc_t shim_have(
+    shim_t* s, shim_id_t id, uint32_t first, uint32_t n)
+try
+{
+    shim_slot* const slot = s->find(id);
+
+    if (slot == nullptr)
+        return SHIM_GONE;
+
+    boost::asio::post(*s->ctx->ioc,
+        [t = slot->t, first, n]
+        {
+            for (std::uint32_t i = 0; i < n; ++i)
+                t->announce_have(first + i);
+        });
+    return SHIM_OK;
+}
+catch (...)
+{
+    return SHIM_ERROR;
+}
+
 extern "C" shim_rc_t shim_forget(
     shim_t* s, shim_id_t id, uint32_t first, uint32_t n)
 try

@@ -359,6 +359,48 @@ int shim_is_whole(shim_t* s, shim_id_t id);
 
 
 /*
+ * Makes a .torrent, v1, with a list of files even if there is but one.  *buf
+ * is freed by shim_free().  SHIM_INVALID and a text if it would be too big.
+ * Any thread.
+ */
+typedef struct
+{
+    char const* path;           /* components joined by '/' */
+    uint32_t path_len;
+    uint64_t length;            /* bytes */
+} shim_create_file_t;
+
+typedef struct
+{
+    char const* host;
+    uint16_t port;
+} shim_create_node_t;
+
+typedef struct
+{
+    uint32_t size;              /* sizeof(shim_create_t) */
+    char const* name;           /* raw bytes */
+    uint32_t name_len;
+    shim_create_file_t const* files;
+    uint32_t file_n;
+    uint32_t piece_length;      /* bytes */
+    void const* pieces;         /* SHA-1 of each */
+    size_t pieces_len;          /* bytes */
+    char const* const* trackers;    /* one tier, ended by NULL; or NULL */
+    shim_create_node_t const* nodes;
+    uint32_t node_n;
+    char const* created_by;
+    int64_t creation_date;      /* seconds since 1970 */
+} shim_create_t;
+
+shim_rc_t shim_create(shim_create_t const* c,
+    void** buf,
+    size_t* len,
+    char* err,
+    size_t err_size);
+
+
+/*
  * Gives the torrent its storage; blocks that arrive before are dropped.  Pieces
  * that the storage calls complete are offered to peers.
  */
@@ -383,6 +425,12 @@ shim_rc_t shim_want(shim_t* s,
     shim_want_t const* want,
     uint32_t n,
     int restart);
+
+/*
+ * Tells that pieces [first, first + n) are complete by other means than peers:
+ * those that are connected are told.
+ */
+shim_rc_t shim_have(shim_t* s, shim_id_t id, uint32_t first, uint32_t n);
 
 /*
  * Tells that pieces [first, first + n) were evicted: blocks held of an evicted
