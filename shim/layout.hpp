@@ -40,7 +40,7 @@ struct no_info : invalid_data
 };
 
 constexpr std::uint32_t max_pieces = 1U << 21;
-constexpr std::uint32_t max_files = 1000000;
+constexpr std::uint32_t max_files = 250000;
 constexpr std::int64_t max_piece_length = 256 << 20;
 constexpr int max_depth = 100;
 constexpr int max_tokens = 24000000;

@@ -107,11 +107,25 @@ class Data:
         self.hash = hashlib.sha1(self.info).digest()
 
         info = torrent[b'info']
+
+        if b'meta version' in info and b'pieces' not in info:
+            self.hash = hashlib.sha256(self.info).digest()[:20]
+
+        self.piece_length = 0
+        self.piece_n = 0
+        self.files = []
+
+        try:
+            self.read_info(info, directory)
+        except (AttributeError, KeyError, TypeError, ValueError):
+            # absurd on purpose: there is the info to give, and nothing else
+            pass
+
+    def read_info(self, info, directory):
         self.piece_length = info[b'piece length']
         self.piece_n = len(info[b'pieces']) // 20
 
         root = os.path.join(os.fsencode(directory), info[b'name'])
-        self.files = []
 
         if b'files' in info:
             for f in info[b'files']:
