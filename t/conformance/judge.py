@@ -55,7 +55,7 @@ class Case:
 
 class Check:
     def __init__(self, name, got, ref, alt):
-        self.name = name
+        self.name = str(name)
         self.got = shorten(str(got))
         self.ref = shown(ref)
         self.alt = shown(alt) if alt is not None else ''
