@@ -118,6 +118,7 @@ engine_configure(engine_t *engine, const engine_conf_t *conf)
     engine->conf.listen = strdup(conf->listen);
     engine->conf.dht_bootstrap = strdup(conf->dht_bootstrap);
     engine->conf.public_ip = strdup(conf->public_ip);
+    engine->conf.camouflage = strdup(conf->camouflage);
     engine->packet = malloc(PROTO_PACKET_MAX);
 
     if (conf->implicit_trackers != NULL) {
@@ -133,6 +134,7 @@ engine_configure(engine_t *engine, const engine_conf_t *conf)
             || engine->conf.listen == NULL
             || engine->conf.dht_bootstrap == NULL
             || engine->conf.public_ip == NULL
+            || engine->conf.camouflage == NULL
             || engine->packet == NULL)
            ? ENOMEM : 0;
 }
@@ -248,6 +250,7 @@ engine_open_shim(engine_t *engine)
     config.listen = conf->listen;
     config.dht_bootstrap = conf->dht_bootstrap;
     config.public_ip = conf->public_ip;
+    config.camouflage = conf->camouflage;
     config.blocked = (const shim_range_t *) conf->blocklist;
     config.blocked_n = conf->blocklist_n;
     config.upload_rate = conf->upload_rate;
@@ -563,6 +566,7 @@ engine_free(engine_t *engine)
     }
 
     free(engine->packet);
+    free((void *) engine->conf.camouflage);
     free((void *) engine->conf.public_ip);
     free((void *) engine->conf.dht_bootstrap);
     free((void *) engine->conf.listen);

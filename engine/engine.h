@@ -38,6 +38,8 @@ typedef struct {
     const char  **implicit_trackers;    /* NULL terminated, or NULL */
     const char   *public_ip;        /* "192.0.2.1,2001:db8::1"; "" for none */
 
+    const char   *camouflage;       /* path of an SQLite database; "": none */
+
     const blocklist_range_t  *blocklist;    /* stays the caller's, until */
     size_t        blocklist_n;              /* engine_stop() */
 

@@ -56,6 +56,36 @@ ngx_http_confluence_conf_public_ip(ngx_conf_t *cf, ngx_command_t *cmd,
 
 
 char *
+ngx_http_confluence_conf_camouflage_data(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf)
+{
+    ngx_http_confluence_main_conf_t *mcf = conf;
+
+    ngx_str_t  *value;
+
+    if (mcf->camouflage_data.data) {
+        return "is duplicate";
+    }
+
+    value = cf->args->elts;
+    mcf->camouflage_data = value[1];
+
+    if (mcf->camouflage_data.len == 3
+        && ngx_strncmp(mcf->camouflage_data.data, "off", 3) == 0)
+    {
+        mcf->camouflage_data.len = 0;
+        return NGX_CONF_OK;
+    }
+
+    if (ngx_conf_full_name(cf->cycle, &mcf->camouflage_data, 0) != NGX_OK) {
+        return NGX_CONF_ERROR;
+    }
+
+    return NGX_CONF_OK;
+}
+
+
+char *
 ngx_http_confluence_conf_blocklist(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf)
 {

@@ -73,8 +73,11 @@ ngx_http_confluence_engine_conf(ngx_conf_t *cf,
                                                          &mcf->dht_bootstrap);
     conf->public_ip = ngx_http_confluence_engine_string(cf, &mcf->public_ip);
 
+    conf->camouflage = ngx_http_confluence_engine_string(cf,
+                                                       &mcf->camouflage_data);
+
     if (conf->listen == NULL || conf->dht_bootstrap == NULL
-        || conf->public_ip == NULL)
+        || conf->public_ip == NULL || conf->camouflage == NULL)
     {
         return NGX_ERROR;
     }

@@ -114,6 +114,13 @@ static ngx_command_t  ngx_http_confluence_commands[] = {
       0,
       NULL },
 
+    { ngx_string("confluence_camouflage_data"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1,
+      ngx_http_confluence_conf_camouflage_data,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      0,
+      NULL },
+
     { ngx_string("confluence_upload_rate"),
       NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1,
       ngx_http_confluence_conf_rate,
@@ -251,6 +258,7 @@ ngx_http_confluence_create_main_conf(ngx_conf_t *cf)
      *     mcf->dht_bootstrap = { 0, NULL };
      *     mcf->implicit_trackers = NULL;
      *     mcf->public_ip = { 0, NULL };
+     *     mcf->camouflage_data = { 0, NULL };
      *     mcf->blocklist = NULL;
      *     mcf->blocklist_n = 0;
      *     mcf->readahead = 0;

@@ -79,6 +79,7 @@ typedef struct {
     ngx_str_t                       dht_bootstrap;
     ngx_array_t                    *implicit_trackers;  /* char * */
     ngx_str_t                       public_ip;
+    ngx_str_t                       camouflage_data;    /* path */
     blocklist_range_t              *blocklist;
     size_t                          blocklist_n;
 
@@ -215,6 +216,8 @@ char *ngx_http_confluence_conf_implicit_tracker(ngx_conf_t *cf,
     ngx_command_t *cmd, void *conf);
 char *ngx_http_confluence_conf_public_ip(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
+char *ngx_http_confluence_conf_camouflage_data(ngx_conf_t *cf,
+    ngx_command_t *cmd, void *conf);
 char *ngx_http_confluence_conf_blocklist(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 char *ngx_http_confluence_conf_rate(ngx_conf_t *cf, ngx_command_t *cmd,

@@ -12,6 +12,7 @@
 
 #include <libtorrent/io_context.hpp>
 
+#include "camouflage.hpp"
 #include "events.hpp"
 #include "hash_pool.hpp"
 
@@ -31,6 +32,9 @@ struct context
         : storage_calls(config.storage)
         , seed(config.seed != 0)
         , utp_after_tcp(config.utp != 0 && config.tcp != 0)
+        , greetings(config.camouflage && *config.camouflage
+                  ? std::make_shared<camouflage>(config.camouflage, events)
+                  : nullptr)
         , pool(hash_threads)
     {
     }
@@ -39,7 +43,8 @@ struct context
     bool const seed;
     bool const utp_after_tcp;
     event_queue events;
-    std::atomic<std::size_t> held_bytes{0}; /* of pieces in memory */
+    std::shared_ptr<camouflage> const greetings; /* NULL: are not kept */
+    std::atomic<std::size_t> held_bytes{0};      /* of pieces in memory */
     hash_pool pool;
 
     /*

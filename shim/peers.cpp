@@ -187,6 +187,7 @@ void peer::on_disconnect(lt::error_code const&)
     if (!m_greeted && !m_gone && m_pc.is_outgoing() && over_tcp())
         m_torrent->unreached(m_pc.remote());
 
+    keep_greeting(lt::bdecode_node());
     m_gone = true;
     m_requests.clear();
 }
@@ -205,6 +206,10 @@ bool peer::on_handshake(lt::span<char const> const reserved)
 {
     m_greeted = true;
     m_fast = reserved.size() >= 8 && (reserved[7] & 0x04) != 0;
+
+    if (m_torrent->ctx->greetings)
+        m_reserved.assign(reserved.data(), std::size_t(reserved.size()));
+
     no_delay();
     return true;
 }
@@ -220,6 +225,7 @@ bool peer::on_extension_handshake(lt::bdecode_node const& h)
     std::int64_t const id = m ? m.dict_find_int_value("lt_donthave") : 0;
 
     m_dont_have = id > 0 && id < 256 ? int(id) : 0;
+    keep_greeting(h);
     return true;
 }
 
@@ -250,6 +256,10 @@ void peer::tick()
     {
         m_ready = true;
     }
+
+    /* one that does not speak the extension protocol (BEP 10) */
+    if (m_ready && m_reserved.size() >= 8 && (m_reserved[5] & 0x10) == 0)
+        keep_greeting(lt::bdecode_node());
 
     note_rate();
     announce_some();

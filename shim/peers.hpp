@@ -95,6 +95,7 @@ private:
     void send(std::vector<char> const& msg);
     void reject(lt::peer_request const& r);
     void reject_all();
+    void keep_greeting(lt::bdecode_node const& h);
     void note_rate();
     void note_block(lt::peer_request const& r);
     bool over_tcp() const;
@@ -109,6 +110,8 @@ private:
     /* pieces below were told if we have them; above not yet */
     std::uint32_t m_announced = 0;
     bool m_greeted = false; /* its handshake came */
+    bool m_kept = false;    /* keep_greeting() was done */
+    std::string m_reserved; /* of the handshake, if these are kept */
     bool m_ready = false;   /* HAVE may be sent */
     bool m_gone = false;
     bool m_fast = false;  /* BEP 6 */

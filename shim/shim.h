@@ -143,6 +143,7 @@ typedef struct
     uint32_t max_connections;   /* of the session; 0: the default of 500 */
     uint32_t upload_rate;       /* bytes per second, 0: no limit */
     uint32_t download_rate;     /* bytes per second, 0: no limit */
+    char const* camouflage;     /* a database for greetings, "" for none */
     shim_range_t const* blocked; /* peers, trackers, web seeds; copied */
     size_t blocked_n;
     shim_storage_t storage;

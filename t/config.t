@@ -76,6 +76,7 @@ my @good = (
 		. " udp://127.0.0.1:1/announce;",
 	"$path; confluence_public_ip 192.0.2.1 2001:db8::1;",
 	"$path; confluence_upnp on;",
+	"$path; confluence_camouflage_data peers.db;",
 	"$path; confluence_upload_rate 512k;",
 	"$path; confluence_download_rate off;",
 	"$path; confluence_max_connections 50;",
