@@ -6,6 +6,7 @@
 #include "ngx_http_confluence_packet.h"
 #include "ngx_http_confluence_waiter.h"
 #include "ngx_http_confluence_store.h"
+#include "ngx_http_confluence_watch.h"
 
 
 #define NGX_HTTP_CONFLUENCE_RETRY_MIN    20      /* ms */
@@ -73,6 +74,7 @@ ngx_http_confluence_link_init(ngx_cycle_t *cycle, ngx_str_t *path)
     }
 
     ngx_http_confluence_waiters_init();
+    ngx_http_confluence_watches_init();
 
     link->timer.handler = ngx_http_confluence_link_timer_handler;
     link->timer.data = link;
@@ -230,6 +232,7 @@ ngx_http_confluence_link_down(ngx_http_confluence_link_t *link)
     }
 
     ngx_http_confluence_waiters_lost();
+    ngx_http_confluence_watches_lost();
 
     ngx_http_confluence_link_retry(link);
 }
@@ -338,6 +341,11 @@ ngx_http_confluence_link_message(ngx_http_confluence_link_t *link,
 
     case PROTO_EVICTED:
         ngx_http_confluence_store_evicted(msg->ih, (uint32_t) msg->arg0);
+        return NGX_OK;
+
+    case PROTO_CHANGED:
+        ngx_http_confluence_watches_changed(msg->ih, body,
+                                            msg->body_len / sizeof(uint32_t));
         return NGX_OK;
 
     case PROTO_WAKE:

@@ -51,6 +51,13 @@ static ngx_command_t  ngx_http_confluence_commands[] = {
       offsetof(ngx_http_confluence_loc_conf_t, wait_timeout),
       NULL },
 
+    { ngx_string("confluence_ping_interval"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
+      ngx_conf_set_msec_slot,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_http_confluence_loc_conf_t, ping_interval),
+      NULL },
+
     { ngx_string("confluence_readahead"),
       NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
       ngx_conf_set_size_slot,
@@ -342,6 +349,7 @@ ngx_http_confluence_create_loc_conf(ngx_conf_t *cf)
 
     lcf->used = NGX_CONF_UNSET;
     lcf->wait_timeout = NGX_CONF_UNSET_MSEC;
+    lcf->ping_interval = NGX_CONF_UNSET_MSEC;
     lcf->readahead = NGX_CONF_UNSET_SIZE;
     lcf->etag = NGX_CONF_UNSET;
 
@@ -366,6 +374,7 @@ ngx_http_confluence_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
     }
 
     ngx_conf_merge_msec_value(conf->wait_timeout, prev->wait_timeout, 60000);
+    ngx_conf_merge_msec_value(conf->ping_interval, prev->ping_interval, 30000);
     ngx_conf_merge_size_value(conf->readahead, prev->readahead,
                               NGX_HTTP_CONFLUENCE_READAHEAD);
     ngx_conf_merge_value(conf->etag, prev->etag, 1);

@@ -15,6 +15,11 @@
  *      body.c       /data: complete pieces -> buffers for the filters
  *      range.c      Range, If-Range; the header filter
  *      state.c      /fileState: states of a file's pieces
+ *      events.c     /events: changes of pieces, on a WebSocket
+ *      watch.c      who watches what, and what has changed
+ *      handshake.c  a WebSocket: its opening
+ *      websocket.c  a WebSocket: sending, time, its end
+ *      frames.c     a WebSocket: its frames
  *      call.c       routes that the engine answers as a whole
  *      upload.c     /upload: a form that becomes a torrent
  *      form.c       the fields and files of the form
@@ -57,6 +62,7 @@
 typedef struct ngx_http_confluence_ctx_s     ngx_http_confluence_ctx_t;
 typedef struct ngx_http_confluence_states_s  ngx_http_confluence_states_t;
 typedef struct ngx_http_confluence_upload_s  ngx_http_confluence_upload_t;
+typedef struct ngx_http_confluence_ws_s      ngx_http_confluence_ws_t;
 
 
 typedef struct {
@@ -111,6 +117,7 @@ typedef struct {
     ngx_http_confluence_route_t    *route;      /* NULL: by the URI */
     ngx_str_t                       base;       /* URI before "/data" */
     ngx_msec_t                      wait_timeout;
+    ngx_msec_t                      ping_interval;  /* 0: no pings */
     size_t                          readahead;  /* bytes */
     ngx_flag_t                      etag;
     ngx_flag_t                      used;       /* "confluence" is here */
@@ -176,6 +183,7 @@ struct ngx_http_confluence_ctx_s {
     ngx_http_confluence_data_t     *data;       /* NULL: another route */
     ngx_http_confluence_states_t   *states;     /* of /fileState */
     ngx_http_confluence_upload_t   *upload;     /* of /upload */
+    ngx_http_confluence_ws_t       *ws;         /* of /events */
 
     magnet_hash_t                   hash;
     ngx_str_t                       magnet;
@@ -314,6 +322,13 @@ ngx_int_t ngx_http_confluence_start(ngx_http_request_t *r,
     ngx_int_t (*run)(ngx_http_request_t *r, ngx_http_confluence_ctx_t *ctx));
 
 /*
+ * Runs a request at a wake-up that is its own: its function is called, and the
+ * request finalized unless that waits on.
+ */
+void ngx_http_confluence_run(ngx_http_request_t *r,
+    ngx_http_confluence_ctx_t *ctx);
+
+/*
  * Waits for the engine or the end of timeout (ms since the wait began; less
  * if there is no engine at all), and for the client's leaving.
  *
@@ -398,6 +413,12 @@ ngx_int_t ngx_http_confluence_range_resume(ngx_http_request_t *r);
 /* state.c */
 
 ngx_int_t ngx_http_confluence_state_handler(ngx_http_request_t *r,
+    ngx_http_confluence_ctx_t *ctx);
+
+
+/* events.c */
+
+ngx_int_t ngx_http_confluence_events_handler(ngx_http_request_t *r,
     ngx_http_confluence_ctx_t *ctx);
 
 

@@ -47,6 +47,14 @@ static ngx_http_confluence_route_t  ngx_http_confluence_routes[] = {
       0,
       ngx_null_string },
 
+    { ngx_string("events"),
+      NGX_HTTP_GET|NGX_HTTP_OPTIONS,
+      ngx_string("GET, OPTIONS"),
+      NGX_HTTP_CONFLUENCE_TORRENT,
+      ngx_http_confluence_events_handler,
+      0,
+      ngx_null_string },
+
     { ngx_string("info"),
       ngx_http_confluence_get,
       ngx_string("GET, HEAD, OPTIONS"),

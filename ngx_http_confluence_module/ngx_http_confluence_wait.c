@@ -14,8 +14,6 @@
 
 static void ngx_http_confluence_wake_handler(ngx_event_t *ev);
 static void ngx_http_confluence_write_handler(ngx_http_request_t *r);
-static void ngx_http_confluence_run(ngx_http_request_t *r,
-    ngx_http_confluence_ctx_t *ctx);
 static void ngx_http_confluence_stop(ngx_http_confluence_ctx_t *ctx);
 static void ngx_http_confluence_request_cleanup(void *data);
 static void ngx_http_confluence_pool_cleanup(void *data);
@@ -130,7 +128,7 @@ ngx_http_confluence_write_handler(ngx_http_request_t *r)
 }
 
 
-static void
+void
 ngx_http_confluence_run(ngx_http_request_t *r, ngx_http_confluence_ctx_t *ctx)
 {
     ngx_int_t  rc;
