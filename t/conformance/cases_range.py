@@ -145,7 +145,8 @@ def _(t):
     status('If-None-Match *', ('If-None-Match', '*'), ref='304')
     status('If-None-Match', ('If-None-Match', '"x"'), ref='200')
     status('If-Modified-Since', ('If-Modified-Since',
-                                 formatdate(usegmt=True)), ref='200')
+                                 formatdate(usegmt=True)), ref='200',
+           alt='304')
 
 
 @case(42, 'HEAD with a range; a range of nothing')
