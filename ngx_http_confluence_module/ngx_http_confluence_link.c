@@ -111,7 +111,6 @@ ngx_http_confluence_link_close(void)
 static void
 ngx_http_confluence_link_connect(ngx_http_confluence_link_t *link)
 {
-    ngx_err_t          err;
     proto_msg_t        msg;
     ngx_socket_t       s;
     struct iovec       iov;
@@ -135,9 +134,7 @@ ngx_http_confluence_link_connect(ngx_http_confluence_link_t *link)
                 sizeof(struct sockaddr_un))
         == -1)
     {
-        err = ngx_socket_errno;
-
-        ngx_log_debug1(NGX_LOG_DEBUG_CORE, link->log, err,
+        ngx_log_debug1(NGX_LOG_DEBUG_CORE, link->log, ngx_socket_errno,
                        "confluence connect() to \"%s\" failed",
                        link->sockaddr.sun_path);
 
