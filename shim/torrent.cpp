@@ -204,6 +204,21 @@ void torrent::apply(want_table::wish const& w,
         m_told[w.piece] = {w.deadline, w.priority};
 }
 
+/*
+ * The last reader has left: what was requested for it is taken back.  libtorrent
+ * does that for a deadline on an empty list only; the anchor's asks for nothing,
+ * all its blocks are there, and leaves it with the priority that it has.
+ */
+void torrent::cancel_requests()
+{
+    if (!m_anchor_held)
+        return;
+
+    handle.clear_piece_deadlines();
+    handle.set_piece_deadline(index(m_anchor), 0);
+    handle.reset_piece_deadline(index(m_anchor));
+}
+
 /* Makes libtorrent's priorities and deadlines what the table of wants says. */
 void torrent::reconcile()
 {
@@ -215,6 +230,7 @@ void torrent::reconcile()
         return;
 
     std::vector<want_table::wish> wishes = wants.take(restart);
+    bool const had_wants = !m_told.empty();
 
     if (restart)
         clear_deadlines(wishes);
@@ -248,6 +264,9 @@ void torrent::reconcile()
 
     if (!batch.empty())
         handle.prioritize_pieces(batch);
+
+    if (had_wants && m_told.empty())
+        cancel_requests();
 
     if (!wishes.empty())
     {

@@ -51,7 +51,7 @@ my $piece = 65536;
 my $torrent = $c->torrent('a.bin', size => 200 * $piece, piece => $piece);
 my $peer = $c->seed_scripted($torrent, mode => 'hold');
 
-$t->run()->plan(13);
+$t->run()->plan(17);
 
 my $url = $c->url($torrent, peers => [ $peer ]);
 
@@ -102,22 +102,33 @@ is(http_content(http_end($s2)), substr($torrent->{whole}, 150 * $piece, 10),
 my @far = grep { $_ > 60 && $_ < 100 } requested();
 is_deeply(\@far, [], 'no more than the window');
 
-# a reader that leaves takes its wishes along
+# a reader that leaves takes its wishes along: what is not given yet is not
+# waited for, and nothing more is asked for
+
+my @asked = outstanding();
+cmp_ok(scalar @asked, '>', 0, 'blocks are asked for');
 
 close $s;
-$peer->tell('give 0');
 
 ok(eval {
-	Test::Confluence::wait_for(sub {
-		http_get('/status') !~ /Reader/i || 1
-	}, 5, 'reader gone');
-}, 'reader gone');
+	Test::Confluence::wait_for(sub { !outstanding() }, 5, 'taken back');
+}, 'requests are taken back');
+
+unlike(http_get($c->url($torrent, route => '/fileState', path => 'a.bin')),
+	qr/"Priority":[1-9]/, 'no piece is wanted');
 
 my $n = () = $peer->output() =~ /^request/mg;
 $peer->tell('give all');
-Test::Confluence::wait_for(sub { http_get('/health') =~ / 200 / }, 5, 'health');
-cmp_ok(scalar(() = $peer->output() =~ /^request/mg) - $n, '<', 80,
-	'and nothing new is asked for');
+is(http_content(range(190 * $piece, 190 * $piece + 9)),
+	substr($torrent->{whole}, 190 * $piece, 10), 'another reader');
+is(scalar(() = $peer->output() =~ /^request/mg) - $n, $piece / 16384,
+	'no more is asked for than it needs');
+
+# all that time the peer was told that we are interested
+
+my @said = $peer->output() =~ /^((?:un)?interested|connect|close)\b/mg;
+is_deeply(\@said, [ qw/ connect interested / ],
+	'one connection, interested in it from first to last');
 
 sub range {
 	my ($first, $last) = @_;
@@ -128,6 +139,19 @@ sub range {
 
 	return http("GET $url HTTP/1.0\x0d\x0a"
 		. "Range: bytes=$range\x0d\x0a\x0d\x0a");
+}
+
+# Blocks that were asked for, neither taken back nor given.  The peer holds all
+# of those of pieces that it was not told to give.
+
+sub outstanding {
+	my $output = $peer->output();
+	my %held;
+
+	$held{$1} = 1 while $output =~ /^request (\d+ \d+) /mg;
+	delete $held{$1} while $output =~ /^cancel (\d+ \d+) /mg;
+
+	return grep { !/^(?:199|100|101|102|150) / } keys %held;
 }
 
 # The pieces that were asked for, each once.
