@@ -279,7 +279,7 @@ cache_reserve(cache_t *cache, store_t *store, uint32_t piece, int force)
     cache_recover(cache);
 
     if (cache->limit >= 0) {
-        n = store_piece_charge(store, piece);
+        n = store->payload->charge(store, piece);
 
         while (cache->used + n > (uint64_t) cache->limit) {
             if (cache_evict(cache) == 0) {

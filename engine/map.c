@@ -356,29 +356,45 @@ map_translate(const map_t *map, uint32_t n, uint64_t offset, uint64_t *run)
 }
 
 
+void
+map_place(const map_t *map, uint64_t offset, uint64_t limit,
+    map_place_t *place)
+{
+    uint64_t  size;
+
+    size = (uint64_t) map->header->pieces_per_segment
+           * map->header->piece_length;
+
+    place->file = offset / size;
+    place->offset = offset % size;
+    place->length = size - place->offset;
+
+    if (place->length > limit) {
+        place->length = limit;
+    }
+}
+
+
 uint64_t
 map_extent(const map_t *map, uint64_t offset, uint64_t limit, uint32_t now,
     map_extent_t *extent)
 {
-    uint64_t             segment_size;
+    map_place_t          place;
     map_segment_t       *s;
     const map_header_t  *h;
 
     h = map->header;
 
-    segment_size = (uint64_t) h->pieces_per_segment * h->piece_length;
+    map_place(map, offset, limit, &place);
 
-    extent->segment = offset / segment_size;
-    extent->offset = offset % segment_size;
-
-    if (limit > segment_size - extent->offset) {
-        limit = segment_size - extent->offset;
-    }
+    extent->segment = offset / h->piece_length / h->pieces_per_segment;
+    extent->file = place.file;
+    extent->offset = place.offset;
 
     s = &map->segments[extent->segment];
     extent->generation = __atomic_load_n(&s->generation, __ATOMIC_SEQ_CST);
 
-    extent->length = map_run(map, offset, limit);
+    extent->length = map_run(map, offset, place.length);
 
     if (extent->length == 0) {
         return 0;

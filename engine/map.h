@@ -159,13 +159,20 @@ typedef struct {
 } map_t;
 
 
-/*
- * One run of bytes that lies within one segment.
- */
+/* One run of bytes that lies within one file of the payload. */
+typedef struct {
+    uint32_t    file;               /* its number: the segment's */
+    off_t       offset;             /* in that file */
+    uint64_t    length;             /* bytes, > 0 */
+} map_place_t;
+
+
+/* The same of complete pieces. */
 typedef struct {
     uint32_t    segment;
-    uint32_t    generation;
-    off_t       offset;             /* in the segment's file */
+    uint32_t    generation;         /* of the segment */
+    uint32_t    file;               /* as map_place_t */
+    off_t       offset;
     uint64_t    length;             /* bytes, > 0 */
 } map_extent_t;
 
@@ -224,13 +231,20 @@ uint64_t map_translate(const map_t *map, uint32_t n, uint64_t offset,
     uint64_t *run);
 
 /*
- * The longest run of complete pieces at an offset of the piece space, at most
- * limit bytes and at most to the end of its segment.  Sets the segment's
- * last_read to now (seconds since 1970; 0: leaves it).
+ * Where the bytes at an offset of the piece space lie: at most limit bytes
+ * (> 0), at most to the end of the file of the payload.
+ */
+void map_place(const map_t *map, uint64_t offset, uint64_t limit,
+    map_place_t *place);
+
+/*
+ * The longest run of complete pieces at an offset of the piece space, as
+ * map_place() tells it.  Sets the segment's last_read to now (seconds since
+ * 1970; 0: leaves it).
  *
  * Returns extent->length; 0 if the piece at offset is not complete.  The
- * descriptor rule: after opening <segment>.<generation> the caller calls
- * map_extent() again, or map_still(), before it trusts a file it just opened.
+ * descriptor rule: after opening the file the caller calls map_extent() again,
+ * or map_still(), before it trusts a file it just opened.
  */
 uint64_t map_extent(const map_t *map, uint64_t offset, uint64_t limit,
     uint32_t now, map_extent_t *extent);

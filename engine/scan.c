@@ -16,8 +16,7 @@
 
 static int scan_is_hash(const char *name);
 static int scan_trusted(const map_t *map, const char *name);
-static void scan_segments(map_t *map, DIR *dir);
-static int scan_segment(map_t *map, int dir, const char *name);
+static void scan_payload(map_t *map, int cache, DIR *dir);
 static void scan_states(map_t *map);
 static void scan_remove(DIR *dir, const char *folder);
 
@@ -62,7 +61,7 @@ scan_store(store_t **store, int dir, const char *path, const char *name)
         return ENOENT;
     }
 
-    scan_segments(&map, d);
+    scan_payload(&map, dir, d);
     closedir(d);
 
     snprintf(map.header->boot_id, sizeof(map.header->boot_id), "%s",
@@ -106,66 +105,20 @@ scan_trusted(const map_t *map, const char *name)
 
 
 /*
- * Counts what each segment takes on disk; files of other generations and
- * temporary ones are removed.
+ * Counts what each segment takes on disk, and removes what is of no use.
  */
 static void
-scan_segments(map_t *map, DIR *dir)
+scan_payload(map_t *map, int cache, DIR *dir)
 {
-    uint32_t        i;
-    struct dirent  *entry;
+    uint32_t  i;
 
     for (i = 0; i < map->header->segment_n; i++) {
         map->segments[i].charged = 0;
     }
 
-    while ((entry = readdir(dir)) != NULL) {
-
-        if (entry->d_name[0] == '.' || strcmp(entry->d_name, "map") == 0) {
-            continue;
-        }
-
-        if (scan_segment(map, dirfd(dir), entry->d_name) != 0) {
-            (void) unlinkat(dirfd(dir), entry->d_name, 0);
-        }
-    }
+    payload_of(map)->scan(map, cache, dir);
 
     scan_states(map);
-}
-
-
-static int
-scan_segment(map_t *map, int dir, const char *name)
-{
-    char           *end;
-    struct stat     st;
-    unsigned long   n, generation;
-    map_segment_t  *s;
-
-    n = strtoul(name, &end, 10);
-
-    if (end == name || *end != '.' || n >= map->header->segment_n) {
-        return -1;
-    }
-
-    s = &map->segments[n];
-    generation = strtoul(end + 1, &end, 10);
-
-    if (*end != '\0' || generation != s->generation) {
-        return -1;
-    }
-
-    if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) == -1
-        || !S_ISREG(st.st_mode))
-    {
-        return -1;
-    }
-
-    /* one block at least: a file is there, it can be evicted */
-
-    s->charged = (st.st_blocks != 0) ? (uint64_t) st.st_blocks * 512 : 512;
-
-    return 0;
 }
 
 

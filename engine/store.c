@@ -1,16 +1,9 @@
 
 #include "store.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-
-#include "io.h"
-
-
-#define STORE_PAGE  4096
 
 
 store_t *
@@ -28,6 +21,7 @@ store_create(map_t *map, int dir)
 
     memcpy(store->ih, map->header->ih, 20);
     store->map = *map;
+    store->payload = payload_of(map);
     store->dir = dir;
     store->refs = 1;
 
@@ -56,18 +50,11 @@ store_create(map_t *map, int dir)
 void
 store_release(store_t *store)
 {
-    unsigned  i;
-
     if (__atomic_sub_fetch(&store->refs, 1, __ATOMIC_ACQ_REL) != 0) {
         return;
     }
 
-    for (i = 0; i < STORE_FDS; i++) {
-        if (store->fds[i].fd != -1) {
-            close(store->fds[i].fd);
-        }
-    }
-
+    payload_close_all(store);
     map_close(&store->map);
     pieces_free(&store->changes.pieces);
     pthread_rwlock_destroy(&store->lock);
@@ -173,11 +160,17 @@ store_piece_length(const store_t *store, uint32_t piece)
 }
 
 
-uint64_t
-store_piece_charge(const store_t *store, uint32_t piece)
+uint32_t
+store_segment(const store_t *store, uint32_t piece)
 {
-    return ((uint64_t) store_piece_length(store, piece) + STORE_PAGE - 1)
-           & ~(uint64_t) (STORE_PAGE - 1);
+    return piece / store->map.header->pieces_per_segment;
+}
+
+
+uint32_t
+store_generation(const store_t *store, uint32_t piece)
+{
+    return store->map.segments[store_segment(store, piece)].generation;
 }
 
 
@@ -187,8 +180,8 @@ store_charge(store_t *store, uint32_t piece, uint32_t now)
     uint64_t        n;
     map_segment_t  *s;
 
-    n = store_piece_charge(store, piece);
-    s = &store->map.segments[piece / store->map.header->pieces_per_segment];
+    n = store->payload->charge(store, piece);
+    s = &store->map.segments[store_segment(store, piece)];
 
     if (s->charged == 0) {
         store->charged_n++;
@@ -219,9 +212,8 @@ store_discharge(store_t *store, uint32_t piece, int partial)
     pthread_rwlock_wrlock(&store->lock);
 
     if ((store_state(store, piece) & (MAP_CHARGED|busy)) == MAP_CHARGED) {
-        n = store_piece_charge(store, piece);
-        s = &store->map.segments[piece
-                                 / store->map.header->pieces_per_segment];
+        n = store->payload->charge(store, piece);
+        s = &store->map.segments[store_segment(store, piece)];
 
         if (s->charged > n) {
             s->charged -= n;
@@ -266,11 +258,9 @@ store_segment_needed(const store_t *store, uint32_t segment)
 uint64_t
 store_evict(store_t *store, uint32_t segment, int *complete)
 {
-    char            name[MAP_SEGMENT_NAME];
     uint8_t         state;
-    uint32_t        i, n, first;
+    uint32_t        i, n, first, generation;
     uint64_t        charged;
-    unsigned        k;
     map_segment_t  *s;
 
     s = &store->map.segments[segment];
@@ -291,23 +281,18 @@ store_evict(store_t *store, uint32_t segment, int *complete)
         }
     }
 
-    map_segment_name(store->ih, segment, s->generation, name, sizeof(name));
-
-    __atomic_add_fetch(&s->generation, 1, __ATOMIC_SEQ_CST);
+    generation = __atomic_fetch_add(&s->generation, 1, __ATOMIC_SEQ_CST);
 
     charged = s->charged;
     s->charged = 0;
 
-    for (k = 0; k < STORE_FDS; k++) {
-        if (store->fds[k].fd != -1 && store->fds[k].segment == segment) {
-            close(store->fds[k].fd);
-            store->fds[k].fd = -1;
-        }
-    }
+    payload_close(store, segment);
 
     pthread_rwlock_unlock(&store->lock);
 
-    (void) unlinkat(store->dir, name, 0);
+    /* nobody creates anything of it anew: only this thread charges pieces */
+
+    store->payload->evict(store, segment, generation);
 
     if (charged != 0) {
         store->charged_n--;

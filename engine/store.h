@@ -1,7 +1,7 @@
 
 /*
- * The store: the payload of one torrent, its map and its segment files.  The
- * disk back end's storage functions (shim_storage_t) work on it.
+ * The store: the payload of one torrent, and its map.  The disk back end's
+ * storage functions (shim_storage_t) work on it.
  *
  *      network thread   storage_begin()  _read() --+
  *      hash threads     storage_write()  _mark() --+-- read lock
@@ -26,12 +26,13 @@
 #include <uthash.h>
 
 #include "map.h"
+#include "payload.h"
 #include "pieces.h"
 
 #include "shim/shim.h"
 
 
-#define STORE_FDS  16           /* segments kept open of one torrent */
+#define STORE_FDS  16           /* files kept open of one torrent */
 
 
 /* What a reader may need soon: those segments are not evicted. */
@@ -46,8 +47,8 @@ struct store_window_s {
 
 typedef struct {
     int                fd;      /* -1: free */
-    uint32_t           segment;
-    uint32_t           generation;
+    uint32_t           file;    /* number, see map_place() */
+    uint32_t           segment; /* evicted with it */
 } store_fd_t;
 
 
@@ -60,9 +61,10 @@ typedef struct {
 } store_changes_t;
 
 
-typedef struct {
+struct store_s {
     uint8_t            ih[20];
     map_t              map;
+    const payload_t   *payload;     /* where its bytes lie */
     store_changes_t    changes;
     int                dir;     /* descriptor of the cache directory */
 
@@ -79,7 +81,7 @@ typedef struct {
     unsigned           loaded:1;    /* a torrent uses it */
 
     UT_hash_handle     hh;      /* the cache's, by ih */
-} store_t;
+};
 
 
 /* The functions the shim calls (storage.c); ctx is a store_t. */
@@ -101,11 +103,12 @@ uint8_t store_state(const store_t *store, uint32_t piece);
 void store_state_set(store_t *store, uint32_t piece, uint8_t set,
     uint8_t clear);
 
-/* Bytes a piece takes on disk: its length in whole pages. */
-uint64_t store_piece_charge(const store_t *store, uint32_t piece);
-
 /* Bytes of a piece. */
 uint32_t store_piece_length(const store_t *store, uint32_t piece);
+
+/* The segment of a piece, and its generation.  The latter under the lock. */
+uint32_t store_segment(const store_t *store, uint32_t piece);
+uint32_t store_generation(const store_t *store, uint32_t piece);
 
 /*
  * Charges a piece that is not charged yet; returns the bytes.  Engine thread,

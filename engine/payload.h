@@ -1,0 +1,92 @@
+
+/*
+ * Where the bytes of a store lie: one way of keeping them.  Everything else
+ * about pieces (their states, their space, who needs them) is the same for all
+ * ways, and not known here.
+ *
+ *      storage.c  cache.c  store.c  scan.c
+ *              |
+ *           payload_t
+ *              |
+ *           segments.c       files of some MiB, each evicted by itself
+ *
+ * A worker knows a file of the payload by the number that map_place() tells,
+ * and opens it by itself (map.h, rule 4).
+ */
+
+#ifndef _ENGINE_PAYLOAD_H_INCLUDED_
+#define _ENGINE_PAYLOAD_H_INCLUDED_
+
+
+#include <dirent.h>
+#include <stdint.h>
+
+#include "map.h"
+
+
+#define PAYLOAD_PAGE  4096      /* bytes, what a file system allocates */
+
+
+typedef struct store_s    store_t;
+typedef struct payload_s  payload_t;
+
+
+struct payload_s {
+
+    /* Bytes that a piece takes on disk, at most. */
+    uint64_t  (*charge)(const store_t *store, uint32_t piece);
+
+    /*
+     * As the functions of shim_storage_t; the piece is one that the store has.
+     * Hash threads and network thread.
+     */
+    int       (*write)(store_t *store, uint32_t piece, uint32_t generation,
+                       const void *buf, uint32_t len);
+    int       (*read)(store_t *store, uint32_t piece, uint32_t offset,
+                      void *buf, uint32_t len);
+
+    /*
+     * Opens file number file for reading and writing, and creates it if it is
+     * not there: returns a descriptor, or -1 and errno.  Under the write lock,
+     * and only while the file's segment is charged.
+     */
+    int       (*open)(store_t *store, uint32_t file);
+
+    /*
+     * Removes what is left of a segment's generation, which was evicted: its
+     * descriptors are closed, and nothing of it is charged.  Engine thread.
+     */
+    void      (*evict)(store_t *store, uint32_t segment, uint32_t generation);
+
+    /*
+     * Sets the charged bytes of each segment to what it takes on disk, 0 if
+     * its bytes are not there, and removes what does not belong to the map.
+     * Nobody uses the map yet.
+     *
+     * cache: descriptor of the cache directory; dir: the map's folder
+     */
+    void      (*scan)(map_t *map, int cache, DIR *dir);
+};
+
+
+/* The way in which the map says that its bytes are kept. */
+const payload_t *payload_of(const map_t *map);
+
+/* Functions of ways that keep the bytes in files, by their function open. */
+int payload_write(store_t *store, uint32_t piece, uint32_t generation,
+    const void *buf, uint32_t len);
+int payload_read(store_t *store, uint32_t piece, uint32_t offset, void *buf,
+    uint32_t len);
+
+/*
+ * Closes descriptors of a segment's files, or of all.  Under the write lock,
+ * or when nobody else has the store.
+ */
+void payload_close(store_t *store, uint32_t segment);
+void payload_close_all(store_t *store);
+
+
+extern const payload_t  payload_segments;
+
+
+#endif /* _ENGINE_PAYLOAD_H_INCLUDED_ */
