@@ -31,6 +31,9 @@ static ngx_int_t ngx_http_confluence_body_fill(ngx_http_request_t *r,
     ngx_http_confluence_ctx_t *ctx, ngx_chain_t **out);
 static ngx_int_t ngx_http_confluence_body_extent(ngx_http_request_t *r,
     ngx_http_confluence_data_t *d, ngx_chain_t **out);
+static ngx_int_t ngx_http_confluence_body_find(ngx_http_request_t *r,
+    ngx_http_confluence_data_t *d, ngx_uint_t direct, map_extent_t *extent,
+    ngx_http_confluence_segment_t **segment);
 static ngx_int_t ngx_http_confluence_body_text(ngx_http_request_t *r,
     ngx_http_confluence_data_t *d, ngx_str_t *text, ngx_chain_t **out);
 static ngx_chain_t *ngx_http_confluence_body_buf(ngx_http_request_t *r,
@@ -238,11 +241,9 @@ static ngx_int_t
 ngx_http_confluence_body_extent(ngx_http_request_t *r,
     ngx_http_confluence_data_t *d, ngx_chain_t **out)
 {
-    off_t                           end;
-    uint64_t                        offset, run;
     ngx_buf_t                      *b;
     ngx_int_t                       rc;
-    ngx_uint_t                      i, direct;
+    ngx_uint_t                      direct;
     ngx_chain_t                    *cl;
     map_extent_t                    extent;
     ngx_http_core_loc_conf_t       *clcf;
@@ -251,44 +252,12 @@ ngx_http_confluence_body_extent(ngx_http_request_t *r,
 
     clcf = ngx_http_get_module_loc_conf(r, ngx_http_core_module);
 
-    end = d->ranges[d->range].end;
     direct = (clcf->directio <= d->length);
 
-    for (i = 0; i < NGX_HTTP_CONFLUENCE_TRIES; i++) {
+    rc = ngx_http_confluence_body_find(r, d, direct, &extent, &segment);
 
-        if (!map_usable(&d->torrent->map)) {
-            return NGX_DECLINED;
-        }
-
-        offset = map_translate(&d->torrent->map, d->file, d->pos, &run);
-
-        if (run > (uint64_t) (end - d->pos)) {
-            run = end - d->pos;
-        }
-
-        if (map_extent(&d->torrent->map, offset, run, (uint32_t) ngx_time(),
-                       &extent)
-            == 0)
-        {
-            return NGX_DECLINED;
-        }
-
-        rc = ngx_http_confluence_segment(d->torrent, &extent, direct,
-                                               &segment, r->connection->log);
-        if (rc == NGX_OK) {
-            break;
-        }
-
-        if (rc == NGX_ERROR) {
-            return NGX_ERROR;
-        }
-    }
-
-    if (i == NGX_HTTP_CONFLUENCE_TRIES) {
-        ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
-                      "segment %uD is evicted again and again",
-                      extent.segment);
-        return NGX_ERROR;
+    if (rc != NGX_OK) {
+        return rc;
     }
 
     cl = ngx_http_confluence_body_buf(r, d);
@@ -316,6 +285,56 @@ ngx_http_confluence_body_extent(ngx_http_request_t *r,
     *out = cl;
 
     return NGX_OK;
+}
+
+
+/*
+ * Finds what is complete at the position, and takes a reference to the file in
+ * which it lies.  Returns NGX_DECLINED if nothing is complete.
+ */
+
+static ngx_int_t
+ngx_http_confluence_body_find(ngx_http_request_t *r,
+    ngx_http_confluence_data_t *d, ngx_uint_t direct, map_extent_t *extent,
+    ngx_http_confluence_segment_t **segment)
+{
+    off_t       end;
+    uint64_t    offset, run;
+    ngx_int_t   rc;
+    ngx_uint_t  i;
+
+    end = d->ranges[d->range].end;
+
+    for (i = 0; i < NGX_HTTP_CONFLUENCE_TRIES; i++) {
+
+        if (!map_usable(&d->torrent->map)) {
+            return NGX_DECLINED;
+        }
+
+        offset = map_translate(&d->torrent->map, d->file, d->pos, &run);
+
+        if (run > (uint64_t) (end - d->pos)) {
+            run = end - d->pos;
+        }
+
+        if (map_extent(&d->torrent->map, offset, run, (uint32_t) ngx_time(),
+                       extent)
+            == 0)
+        {
+            return NGX_DECLINED;
+        }
+
+        rc = ngx_http_confluence_segment(d->torrent, extent, direct, segment,
+                                         r->connection->log);
+        if (rc != NGX_DECLINED) {
+            return rc;
+        }
+    }
+
+    ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
+                  "segment %uD is evicted again and again", extent->segment);
+
+    return NGX_ERROR;
 }
 
 

@@ -90,7 +90,7 @@ ngx_http_confluence_segment(ngx_http_confluence_torrent_t *torrent,
     segments = &ngx_http_confluence_segments;
 
     s = direct ? NULL : ngx_http_confluence_segment_find(torrent,
-                                                         extent->segment);
+                                                         extent->file);
 
     if (s && s->generation != extent->generation) {
         ngx_http_confluence_segment_drop(s);
@@ -124,7 +124,8 @@ ngx_http_confluence_segment(ngx_http_confluence_torrent_t *torrent,
         return rc;
     }
 
-    s->node.key = extent->segment;
+    s->node.key = extent->file;
+    s->segment = extent->segment;
     s->generation = extent->generation;
     s->torrent = torrent;
     s->refs = 1;
@@ -161,7 +162,7 @@ ngx_http_confluence_segment_open(ngx_http_confluence_torrent_t *torrent,
 
     segment->name.data = segment->name_data;
     segment->name.len = map_segment_name(torrent->map.header->ih,
-                                         extent->segment, extent->generation,
+                                         extent->file, extent->generation,
                                          (char *) segment->name_data,
                                          MAP_SEGMENT_NAME);
 
@@ -388,7 +389,7 @@ ngx_http_confluence_segment_stale(ngx_http_confluence_segment_t *segment)
 {
     map_extent_t  extent;
 
-    extent.segment = (uint32_t) segment->node.key;
+    extent.segment = segment->segment;
     extent.generation = segment->generation;
 
     return !map_usable(&segment->torrent->map)

@@ -43,11 +43,12 @@ typedef struct {
 
 
 typedef struct {
-    ngx_rbtree_node_t               node;       /* key: number */
+    ngx_rbtree_node_t               node;       /* key: number of the file */
     ngx_queue_t                     queue;      /* while refs is 0 */
     ngx_http_confluence_torrent_t  *torrent;
     ngx_uint_t                      refs;
     ngx_fd_t                        fd;
+    uint32_t                        segment;    /* number */
     uint32_t                        generation;
     unsigned                        stale:1;    /* not in the tree */
     ngx_str_t                       name;       /* below the directory */
