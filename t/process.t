@@ -65,13 +65,13 @@ $peer->tell('give 0');
 my $fetch = $c->fetch_start($url);
 $peer->wait_line(qr/^request 1 /);
 
-my ($engine) = process(qr/cache manager/);
+my ($engine) = $c->processes(qr/cache manager/);
 ok($engine, 'engine process');
 
 $t->reload();
 wait_for(sub {
-	my ($new) = process(qr/cache manager/);
-	$new && $new != $engine && process(qr/worker process$/) >= 2
+	my ($new) = $c->processes(qr/cache manager/);
+	$new && $new != $engine && $c->processes(qr/worker process$/) >= 2
 }, 10, 'reloaded');
 
 wait_for(sub { http_get('/health') =~ / 200 / }, 10, 'health after reload');
@@ -82,7 +82,8 @@ ok($c->fetch_end($fetch)->{body} eq $torrent->{whole},
 	'stream over a reload');
 ok($c->fetch($url)->{body} eq $torrent->{whole}, 'again after the reload');
 
-wait_for(sub { !process(qr/shutting down/) }, 15, 'old processes are gone');
+wait_for(sub { !$c->processes(qr/shutting down/) }, 15,
+	'old processes are gone');
 pass('old processes are gone');
 
 # several reloads at once
@@ -95,10 +96,10 @@ $fetch = $c->fetch_start($url);
 $peer->wait_line(qr/^request 0 /);
 
 for (1 .. 3) {
-	my ($old) = sort { $b <=> $a } process(qr/worker process$/);
+	my ($old) = sort { $b <=> $a } $c->processes(qr/worker process$/);
 	$t->reload();
 	wait_for(sub {
-		my ($new) = sort { $b <=> $a } process(qr/worker process$/);
+		my ($new) = sort { $b <=> $a } $c->processes(qr/worker process$/);
 		$new && $new != $old
 	}, 10, 'new worker');
 }
@@ -121,14 +122,14 @@ $peer->wait_line(qr/^request 1 /);
 wait_for(sub { http_get($c->url($torrent, route => '/info')) =~ / 200 / }, 10,
 	'info');
 
-($engine) = process(qr/cache manager/);
+($engine) = $c->processes(qr/cache manager/);
 kill 'KILL', $engine;
 
 ok($c->fetch($torrents[0] ? $c->url($torrents[0]) : '')->{body}
 	eq $torrents[0]{whole}, 'complete torrent while the engine is gone');
 
 wait_for(sub {
-	my ($new) = process(qr/cache manager/);
+	my ($new) = $c->processes(qr/cache manager/);
 	$new && $new != $engine
 }, 10, 'respawned');
 pass('the engine is respawned');
@@ -149,10 +150,10 @@ $fetch = $c->fetch_start({ url => $c->url($torrent, peers => [ $seed ]),
 
 for (1 .. 3) {
 	$seed->wait_line(qr/^request /, 20);
-	my ($pid) = process(qr/cache manager/);
+	my ($pid) = $c->processes(qr/cache manager/);
 	kill 'KILL', $pid if $pid;
 	wait_for(sub {
-		my ($new) = process(qr/cache manager/);
+		my ($new) = $c->processes(qr/cache manager/);
 		$new && (!$pid || $new != $pid)
 	}, 10, 'respawned');
 }
@@ -162,10 +163,10 @@ ok($c->fetch_end($fetch)->{body} eq $torrent->{whole},
 
 # a worker is killed: requests of others go on
 
-my @workers = process(qr/worker process$/);
+my @workers = $c->processes(qr/worker process$/);
 kill 'KILL', $workers[0];
 wait_for(sub {
-	my @new = process(qr/worker process$/);
+	my @new = $c->processes(qr/worker process$/);
 	@new == 2 && !grep { $_ == $workers[0] } @new
 }, 10, 'worker respawned');
 
@@ -184,7 +185,7 @@ is("@lines", '', 'no critical messages');
 
 $t->stop();
 
-ok(!process(qr/nginx/), 'nothing is left after a stop');
+ok(!$c->processes(qr/./), 'nothing is left after a stop');
 
 $log = $t->read_file('error.log');
 unlike($log, qr/open socket #\d+ left/, 'no socket is left');
@@ -195,34 +196,6 @@ unlike($log, qr/open socket #\d+ left/, 'no socket is left');
 is("@lines", '', 'no other alerts');
 
 $t->todo_alerts();
-
-# Processes of this nginx by their title; newest last.
-
-sub process {
-	my ($re) = @_;
-
-	my @found;
-
-	for (`ps -eo pid,ppid,pgid,args`) {
-		my ($pid, $ppid, $pgid, $args) = /^\s*(\d+)\s+(\d+)\s+(\d+)\s+(.*?)\s*$/
-			or next;
-		push @found, $pid if $args =~ /^nginx: / && $args =~ $re
-			&& ours($pid);
-	}
-
-	@found = sort { $a <=> $b } @found;
-
-	return @found;
-}
-
-# A process is ours if it has the error log of this test open.
-
-sub ours {
-	my ($pid) = @_;
-
-	return scalar grep { (readlink($_) || '') eq "$dir/error.log" }
-		glob("/proc/$pid/fd/*");
-}
 
 sub wait_for {
 	return Test::Confluence::wait_for(@_);

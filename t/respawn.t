@@ -64,7 +64,7 @@ my $end = time() + 5;
 
 while (time() < $end) {
 	my $n = lines('confluence engine started');
-	my $pid = manager();
+	my ($pid) = reverse $c->processes(qr/^cache manager/);
 
 	if ($pid && $n > $killed) {
 		kill 'KILL', $pid;
@@ -121,13 +121,4 @@ sub lines {
 	my ($text) = @_;
 
 	return scalar(() = $t->read_file('error.log') =~ /\Q$text\E/g);
-}
-
-sub manager {
-	my @pids = grep { grep { (readlink($_) || '') eq "$dir/error.log" }
-			glob("/proc/$_/fd/*") }
-		map { /^\s*(\d+) nginx: cache manager/ ? $1 : () }
-		`ps -eo pid,args`;
-
-	return $pids[-1];
 }

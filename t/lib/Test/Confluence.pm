@@ -25,6 +25,7 @@ use File::Temp qw/ tempdir /;
 use IO::Socket::INET;
 use Scalar::Util qw/ weaken /;
 use Test::Confluence::Process;
+use Test::Confluence::Streams;
 use Test::More qw//;
 use Test::Nginx qw/ port /;
 use Time::HiRes qw/ sleep time /;
@@ -269,12 +270,22 @@ sub write_files {
 	my ($torrent) = @_;
 
 	for my $path (@{ $torrent->{paths} }) {
-		my $file = "$torrent->{dir}/"
-			. ($torrent->{multi} ? "$torrent->{name}/" : '') . $path;
+		my $file = file_of($torrent, $path);
 
 		mkpath(dirname($file));
 		spew($file, $torrent->{data}{$path});
 	}
+}
+
+# Where a torrent's file is; of the first one, if path is not given.
+
+sub file_of {
+	my ($torrent, $path) = @_;
+
+	$path = $torrent->{paths}[0] unless defined $path;
+
+	return "$torrent->{dir}/"
+		. ($torrent->{multi} ? "$torrent->{name}/" : '') . $path;
 }
 
 sub spew {
@@ -708,6 +719,53 @@ sub fetch_end {
 	return \%result;
 }
 
+# Starts clients that read at the same time and check every byte.
+#
+# Each is a hash as for t/tools/streams.py, where torrent and what url() takes
+# may be given instead of url and file.  Returns a Test::Confluence::Streams.
+
+sub streams {
+	my ($self, @clients) = @_;
+
+	for my $client (@clients) {
+		my $torrent = delete $client->{torrent} or next;
+
+		$client->{file} = file_of($torrent, $client->{path});
+		$client->{url} = $self->url($torrent, %$client);
+		delete @$client{qw/ filename nowait path peers route trackers
+			webseeds /};
+	}
+
+	return $self->keep(Test::Confluence::Streams->new("$tools/streams.py",
+		$self->new_dir('streams') . '/spec',
+		{ address => '127.0.0.1:' . port(8080), clients => \@clients }));
+}
+
+# Processes of this nginx whose title matches, oldest first.  A process is ours
+# if it has the error log of this test open.
+
+sub processes {
+	my ($self, $re) = @_;
+
+	my @pids;
+
+	for (`ps -eo pid,args`) {
+		my ($pid, $title) = /^\s*(\d+) nginx: (.*?)\s*$/ or next;
+		push @pids, $pid if $title =~ $re && $self->is_ours($pid);
+	}
+
+	@pids = sort { $a <=> $b } @pids;
+
+	return @pids;
+}
+
+sub is_ours {
+	my ($self, $pid) = @_;
+
+	return scalar grep { (readlink($_) || '') eq "$self->{dir}/error.log" }
+		glob("/proc/$pid/fd/*");
+}
+
 # Bytes that are allocated for payload in the cache.
 
 sub used {
@@ -727,11 +785,15 @@ sub used {
 sub spawn {
 	my ($self, $command) = @_;
 
+	return $self->keep(Test::Confluence::Process->new($command));
+}
+
+sub keep {
+	my ($self, $process) = @_;
+
 	# what has ended need not be kept
 	@{ $self->{processes} } = grep { !$_->{ended} }
 		@{ $self->{processes} };
-
-	my $process = Test::Confluence::Process->new($command);
 
 	push @{ $self->{processes} }, $process;
 
