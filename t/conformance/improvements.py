@@ -114,6 +114,10 @@ def _(t):
             r = t.blocked('%s?ih=%s&nowait=1' % (path, X))
             t.expect(path, r.status, 'blocks', '202')
 
+    if '/events' not in t.options.without:
+        r, _ = t.websocket('/events?ih=%s&nowait=1' % X, wait=1)
+        t.expect('/events', r.status, 'blocks', '202')
+
 
 @case('I17', 'more of a magnet')
 def _(t):
@@ -188,6 +192,14 @@ def _(t):
     t.expect('unit', t.get(url, [('Range', 'items=0-1')]).status, '416',
              '200')
     t.expect('-0', t.get(url, [('Range', 'bytes=-0')]).status, '206', '416')
+
+
+@case('I24', 'the header before the data')
+def _(t):
+    s = torrents.fresh()
+    t.post(s.meta)
+    r = t.blocked('/data?ih=%s&path=movie.mp4' % s.ih)
+    t.expect('status', r.status, 'blocks', '200')
 
 
 @case('I25', 'status as JSON')

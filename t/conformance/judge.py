@@ -144,12 +144,12 @@ class Judge:
 
         return self.get('/upload', [('Content-Type', kind)], 'POST', body)
 
-    def websocket(self, target, headers=()):
+    def websocket(self, target, headers=(), wait=5):
         """(the response, the socket or None)"""
 
         x = self.start(target, headers=websocket.HANDSHAKE + list(headers),
                        version='1.1\r\nConnection: Upgrade')
-        r = x.wait(5)
+        r = x.wait(wait)
 
         return r, websocket.Socket(x) if r.status == '101' else None
 
