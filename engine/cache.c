@@ -53,6 +53,8 @@ cache_open(cache_t *cache)
         return errno;
     }
 
+    files_open(&cache->files);
+
     if ((mkdirat(cache->dir, "pieces", 0700) == -1 && errno != EEXIST)
         || (mkdirat(cache->dir, "metainfo", 0700) == -1 && errno != EEXIST))
     {
@@ -70,15 +72,15 @@ cache_open(cache_t *cache)
     }
 
     while ((entry = readdir(dir)) != NULL) {
-        rc = scan_store(&store, cache->dir, cache->path, entry->d_name);
-
-        if (rc == ENOMEM) {
-            closedir(dir);
-            return rc;
-        }
+        rc = scan_store(&store, cache->dir, &cache->files, cache->path,
+                        entry->d_name);
 
         if (rc == 0) {
             cache_add(cache, store);
+
+        } else if (rc != EINVAL && rc != ENOENT) {
+            closedir(dir);
+            return rc;
         }
     }
 
@@ -115,6 +117,8 @@ cache_close(cache_t *cache, int flush)
         HASH_DEL(cache->stores, store);
         store_release(store);
     }
+
+    files_close(&cache->files);
 
     free(cache->victims);
     cache->victims = NULL;
@@ -178,7 +182,7 @@ cache_store(cache_t *cache, store_t **store, const uint8_t *ih, shim_t *shim,
             return rc;
         }
 
-        s = store_create(&map, cache->dir);
+        s = store_create(&map, cache->dir, &cache->files);
 
         if (s == NULL) {
             map_close(&map);

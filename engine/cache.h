@@ -40,6 +40,7 @@ typedef struct {
     uint64_t         used;      /* bytes charged */
 
     store_t         *stores;    /* hash by ih */
+    files_t          files;     /* open segments of all stores */
 
     cache_victim_t  *victims;   /* most evictable last */
     size_t           victim_n;
@@ -59,7 +60,7 @@ typedef struct {
  * evicts down to the limit.
  *
  * cache: path and max_size are set, the rest is zero
- * Returns 0 or an errno.
+ * Returns 0 or an errno; cache_close() in any case.
  */
 int cache_open(cache_t *cache);
 

@@ -2,8 +2,6 @@
 #include "payload.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <unistd.h>
 
 #include "io.h"
 #include "store.h"
@@ -11,12 +9,12 @@
 
 static int payload_check(const store_t *store, uint32_t piece,
     uint32_t generation);
-static int payload_dup(store_t *store, uint32_t piece, uint32_t generation,
-    uint32_t file, int *fd);
-static int payload_lock(store_t *store, uint32_t file, uint32_t segment,
-    int *fd);
-static int payload_find(const store_t *store, uint32_t file);
-static int payload_open(store_t *store, uint32_t file, uint32_t segment);
+static int payload_begin(store_t *store, uint32_t piece, uint32_t generation,
+    uint32_t number, file_t **file);
+static int payload_lock(store_t *store, uint32_t number, uint32_t segment,
+    file_t **file);
+static int payload_open(store_t *store, uint32_t number, uint32_t segment,
+    file_t **file);
 
 
 const payload_t *
@@ -36,7 +34,8 @@ int
 payload_write(store_t *store, uint32_t piece, uint32_t generation,
     const void *buf, uint32_t len)
 {
-    int             rc, fd;
+    int             rc;
+    file_t         *file;
     uint64_t        begin;
     uint32_t        done;
     map_place_t     place;
@@ -48,14 +47,14 @@ payload_write(store_t *store, uint32_t piece, uint32_t generation,
     for (done = 0; done < len; done += place.length) {
         map_place(&store->map, begin + done, len - done, &place);
 
-        rc = payload_dup(store, piece, generation, place.file, &fd);
+        rc = payload_begin(store, piece, generation, place.file, &file);
 
         if (rc != 0) {
             return rc;
         }
 
-        rc = io_pwrite(fd, p + done, place.length, place.offset);
-        close(fd);
+        rc = io_pwrite(file->fd, p + done, place.length, place.offset);
+        files_put(store->files, file);
 
         if (rc != 0) {
             return rc;
@@ -67,15 +66,15 @@ payload_write(store_t *store, uint32_t piece, uint32_t generation,
 
 
 /*
- * A descriptor of our own, if the piece may be written.
+ * The file, until files_put(), if the piece may be written.
  */
 static int
-payload_dup(store_t *store, uint32_t piece, uint32_t generation,
-    uint32_t file, int *fd)
+payload_begin(store_t *store, uint32_t piece, uint32_t generation,
+    uint32_t number, file_t **file)
 {
     int  rc;
 
-    rc = payload_lock(store, file, store_segment(store, piece), fd);
+    rc = payload_lock(store, number, store_segment(store, piece), file);
 
     if (rc != 0) {
         return rc;
@@ -84,12 +83,10 @@ payload_dup(store_t *store, uint32_t piece, uint32_t generation,
     rc = payload_check(store, piece, generation);
 
     if (rc == 0) {
-        *fd = fcntl(*fd, F_DUPFD_CLOEXEC, 0);
-        rc = (*fd == -1) ? errno : 0;
-    }
-
-    if (rc == 0) {
         store_state_set(store, piece, MAP_MARKING, 0);
+
+    } else {
+        files_put(store->files, *file);
     }
 
     pthread_rwlock_unlock(&store->lock);
@@ -116,7 +113,8 @@ int
 payload_read(store_t *store, uint32_t piece, uint32_t offset, void *buf,
     uint32_t len)
 {
-    int           rc, fd;
+    int           rc;
+    file_t       *file;
     uint8_t      *p;
     uint64_t      begin;
     uint32_t      done;
@@ -129,19 +127,20 @@ payload_read(store_t *store, uint32_t piece, uint32_t offset, void *buf,
         map_place(&store->map, begin + done, len - done, &place);
 
         rc = payload_lock(store, place.file, store_segment(store, piece),
-                          &fd);
+                          &file);
 
         if (rc != 0) {
             return (rc == EAGAIN) ? ESTALE : rc;
         }
 
         if (store_state(store, piece) & MAP_COMPLETE) {
-            rc = io_pread(fd, p + done, place.length, place.offset);
+            rc = io_pread(file->fd, p + done, place.length, place.offset);
 
         } else {
             rc = ESTALE;
         }
 
+        files_put(store->files, file);
         pthread_rwlock_unlock(&store->lock);
 
         if (rc != 0) {
@@ -154,62 +153,49 @@ payload_read(store_t *store, uint32_t piece, uint32_t offset, void *buf,
 
 
 /*
- * Takes the read lock with the file's descriptor at hand, which stays open for
- * as long as the lock is held.
+ * Takes the lock with the file at hand: to read, or to write if the file had to
+ * be opened.
  */
 static int
-payload_lock(store_t *store, uint32_t file, uint32_t segment, int *fd)
+payload_lock(store_t *store, uint32_t number, uint32_t segment,
+    file_t **file)
 {
     int  rc;
 
-    for ( ;; ) {
-        pthread_rwlock_rdlock(&store->lock);
+    pthread_rwlock_rdlock(&store->lock);
 
-        *fd = payload_find(store, file);
+    *file = files_get(store->files, store, number);
 
-        if (*fd != -1) {
-            return 0;
-        }
-
-        pthread_rwlock_unlock(&store->lock);
-
-        pthread_rwlock_wrlock(&store->lock);
-        rc = payload_open(store, file, segment);
-        pthread_rwlock_unlock(&store->lock);
-
-        if (rc != 0) {
-            return rc;
-        }
-    }
-}
-
-
-static int
-payload_find(const store_t *store, uint32_t file)
-{
-    unsigned  i;
-
-    for (i = 0; i < STORE_FDS; i++) {
-        if (store->fds[i].fd != -1 && store->fds[i].file == file) {
-            return store->fds[i].fd;
-        }
+    if (*file != NULL) {
+        return 0;
     }
 
-    return -1;
+    pthread_rwlock_unlock(&store->lock);
+
+    pthread_rwlock_wrlock(&store->lock);
+
+    rc = payload_open(store, number, segment, file);
+
+    if (rc != 0) {
+        pthread_rwlock_unlock(&store->lock);
+    }
+
+    return rc;
 }
 
 
 /*
- * Opens or creates a file, in the place of the descriptor that was opened
- * longest ago.  Under the write lock.
+ * Opens or creates a file.  Under the write lock.
  */
 static int
-payload_open(store_t *store, uint32_t file, uint32_t segment)
+payload_open(store_t *store, uint32_t number, uint32_t segment,
+    file_t **file)
 {
-    int          fd;
-    store_fd_t  *slot;
+    int  fd;
 
-    if (payload_find(store, file) != -1) {
+    *file = files_get(store->files, store, number);
+
+    if (*file != NULL) {
         return 0;
     }
 
@@ -219,49 +205,13 @@ payload_open(store_t *store, uint32_t file, uint32_t segment)
         return EAGAIN;
     }
 
-    fd = store->payload->open(store, file);
+    fd = store->payload->open(store, number);
 
     if (fd == -1) {
         return errno;
     }
 
-    slot = &store->fds[store->fd_next++ % STORE_FDS];
+    *file = files_add(store->files, store, number, segment, fd);
 
-    if (slot->fd != -1) {
-        close(slot->fd);
-    }
-
-    slot->fd = fd;
-    slot->file = file;
-    slot->segment = segment;
-
-    return 0;
-}
-
-
-void
-payload_close(store_t *store, uint32_t segment)
-{
-    unsigned  i;
-
-    for (i = 0; i < STORE_FDS; i++) {
-        if (store->fds[i].fd != -1 && store->fds[i].segment == segment) {
-            close(store->fds[i].fd);
-            store->fds[i].fd = -1;
-        }
-    }
-}
-
-
-void
-payload_close_all(store_t *store)
-{
-    unsigned  i;
-
-    for (i = 0; i < STORE_FDS; i++) {
-        if (store->fds[i].fd != -1) {
-            close(store->fds[i].fd);
-            store->fds[i].fd = -1;
-        }
-    }
+    return (*file != NULL) ? 0 : ENOMEM;
 }

@@ -78,14 +78,6 @@ int payload_write(store_t *store, uint32_t piece, uint32_t generation,
 int payload_read(store_t *store, uint32_t piece, uint32_t offset, void *buf,
     uint32_t len);
 
-/*
- * Closes descriptors of a segment's files, or of all.  Under the write lock,
- * or when nobody else has the store.
- */
-void payload_close(store_t *store, uint32_t segment);
-void payload_close_all(store_t *store);
-
-
 extern const payload_t  payload_segments;
 
 

@@ -15,6 +15,7 @@
 
 
 static int scan_is_hash(const char *name);
+static int scan_is_short(int error);
 static int scan_trusted(const map_t *map, const char *name);
 static void scan_payload(map_t *map, int cache, DIR *dir);
 static void scan_states(map_t *map);
@@ -22,7 +23,8 @@ static void scan_remove(DIR *dir, const char *folder);
 
 
 int
-scan_store(store_t **store, int dir, const char *path, const char *name)
+scan_store(store_t **store, int dir, files_t *files, const char *path,
+    const char *name)
 {
     int    rc;
     DIR   *d;
@@ -44,10 +46,15 @@ scan_store(store_t **store, int dir, const char *path, const char *name)
     d = opendir(folder);
 
     if (d == NULL) {
-        return EINVAL;
+        return scan_is_short(errno) ? errno : EINVAL;
     }
 
     rc = map_open_file(&map, file);
+
+    if (scan_is_short(rc)) {
+        closedir(d);
+        return rc;
+    }
 
     if (rc == 0 && !scan_trusted(&map, name)) {
         map.header->state = MAP_RETIRED;
@@ -68,7 +75,7 @@ scan_store(store_t **store, int dir, const char *path, const char *name)
              boot_id());
     map.header->clean = 0;
 
-    *store = store_create(&map, dir);
+    *store = store_create(&map, dir, files);
 
     if (*store == NULL) {
         map_close(&map);
@@ -83,6 +90,17 @@ static int
 scan_is_hash(const char *name)
 {
     return strlen(name) == 40 && strspn(name, "0123456789abcdef") == 40;
+}
+
+
+/*
+ * Of descriptors, memory or maps (vm.max_map_count): that says nothing about
+ * what is in the directory.
+ */
+static int
+scan_is_short(int error)
+{
+    return error == EMFILE || error == ENFILE || error == ENOMEM;
 }
 
 

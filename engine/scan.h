@@ -12,12 +12,15 @@
 
 
 /*
- * dir:  descriptor of the cache directory, path: its name
- * name: an entry of pieces/
+ * dir:   descriptor of the cache directory, path: its name
+ * files: the cache's
+ * name:  an entry of pieces/
  * Returns 0 and *store; EINVAL if the entry is not a torrent's, ENOENT if
- * nothing of it could be kept (the folder is removed), ENOMEM.
+ * nothing of it could be kept (the folder is removed); ENOMEM, EMFILE, ENFILE:
+ * nothing was changed.
  */
-int scan_store(store_t **store, int dir, const char *path, const char *name);
+int scan_store(store_t **store, int dir, files_t *files, const char *path,
+    const char *name);
 
 
 #endif /* _ENGINE_SCAN_H_INCLUDED_ */

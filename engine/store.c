@@ -7,7 +7,7 @@
 
 
 store_t *
-store_create(map_t *map, int dir)
+store_create(map_t *map, int dir, files_t *files)
 {
     unsigned              i;
     store_t              *store;
@@ -23,11 +23,8 @@ store_create(map_t *map, int dir)
     store->map = *map;
     store->payload = payload_of(map);
     store->dir = dir;
+    store->files = files;
     store->refs = 1;
-
-    for (i = 0; i < STORE_FDS; i++) {
-        store->fds[i].fd = -1;
-    }
 
     TAILQ_INIT(&store->windows);
 
@@ -54,7 +51,7 @@ store_release(store_t *store)
         return;
     }
 
-    payload_close_all(store);
+    files_forget_all(store->files, store);
     map_close(&store->map);
     pieces_free(&store->changes.pieces);
     pthread_rwlock_destroy(&store->lock);
@@ -286,7 +283,7 @@ store_evict(store_t *store, uint32_t segment, int *complete)
     charged = s->charged;
     s->charged = 0;
 
-    payload_close(store, segment);
+    files_forget(store->files, store, segment);
 
     pthread_rwlock_unlock(&store->lock);
 

@@ -25,14 +25,12 @@
 
 #include <uthash.h>
 
+#include "files.h"
 #include "map.h"
 #include "payload.h"
 #include "pieces.h"
 
 #include "shim/shim.h"
-
-
-#define STORE_FDS  16           /* files kept open of one torrent */
 
 
 /* What a reader may need soon: those segments are not evicted. */
@@ -43,13 +41,6 @@ struct store_window_s {
     uint64_t                     begin;     /* piece space, [begin, end) */
     uint64_t                     end;
 };
-
-
-typedef struct {
-    int                fd;      /* -1: free */
-    uint32_t           file;    /* number, see map_place() */
-    uint32_t           segment; /* evicted with it */
-} store_fd_t;
 
 
 /* Pieces whose state has changed, while somebody watches; any thread. */
@@ -67,10 +58,9 @@ struct store_s {
     const payload_t   *payload;     /* where its bytes lie */
     store_changes_t    changes;
     int                dir;     /* descriptor of the cache directory */
+    files_t           *files;   /* the cache's */
 
     pthread_rwlock_t   lock;
-    store_fd_t         fds[STORE_FDS];
-    unsigned           fd_next;
 
     int                refs;    /* atomic: the cache's, the shim's */
 
@@ -90,10 +80,10 @@ extern const shim_storage_t  store_storage;
 
 /*
  * Takes over the mapped map.  dir: descriptor of the cache directory, stays
- * the caller's.  Returns a store with one reference, or NULL (out of memory;
- * the map is still the caller's).  Engine thread.
+ * the caller's, as files does.  Returns a store with one reference, or NULL
+ * (out of memory; the map is still the caller's).  Engine thread.
  */
-store_t *store_create(map_t *map, int dir);
+store_t *store_create(map_t *map, int dir, files_t *files);
 
 /* Drops a reference; the last one unmaps and closes.  Any thread. */
 void store_release(store_t *store);

@@ -9,6 +9,7 @@
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -30,6 +31,9 @@ static void test_write(cache_t *cache, store_t *store);
 static void test_evict(cache_t *cache, store_t *store);
 static void test_limit(void);
 static void test_restart(void);
+static void test_descriptors(void);
+static void limit_descriptors(unsigned n);
+static unsigned descriptors(void);
 static void count_evicted(void *ctx, store_t *store, uint32_t segment,
     int complete);
 
@@ -95,6 +99,10 @@ main(void)
 
     test_limit();
     test_restart();
+    test_descriptors();
+
+    (void) done_testing();
+    fflush(stdout);
 
     return execlp("rm", "rm", "-rf", path, NULL);
 }
@@ -419,7 +427,74 @@ test_restart(void)
     ok(cache_find(&cache, ih) == NULL && access(name, F_OK) == -1,
        "and discarded");
     cache_close(&cache, 0);
+}
 
-    (void) done_testing();
-    fflush(stdout);
+
+static void
+test_descriptors(void)
+{
+    int       i, n;
+    cache_t   cache;
+    unsigned  before;
+
+    before = descriptors();
+    limit_descriptors(60);
+
+    open_cache(&cache, -1);
+
+    for (i = 0, n = 0; i < 100; i++) {
+        n += (fill(&cache, make_store(&cache, 10 + i), 1) == 0);
+    }
+
+    ok(n == 100, "more torrents than descriptors");
+    ok(descriptors() <= before + 30, "few of which are used");
+
+    cache_close(&cache, 0);
+
+    ok(descriptors() == before, "all are closed in the end");
+
+    limit_descriptors(2);
+    memset(&cache, 0, sizeof(cache_t));
+    cache.path = path;
+    cache.max_size = -1;
+
+    ok(cache_open(&cache) == EMFILE, "too few to read the directory");
+    cache_close(&cache, 0);
+    limit_descriptors(60);
+
+    open_cache(&cache, -1);
+    ok(HASH_CNT(hh, cache.stores) >= 100 && is_right(1),
+       "which costs no torrent its data");
+    cache_close(&cache, 0);
+}
+
+
+/* To n more than there are. */
+static void
+limit_descriptors(unsigned n)
+{
+    int            fd;
+    struct rlimit  limit;
+
+    for (fd = 0; n != 0; fd++) {
+        n -= (fcntl(fd, F_GETFD) == -1);
+    }
+
+    (void) getrlimit(RLIMIT_NOFILE, &limit);
+    limit.rlim_cur = fd;
+    (void) setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+
+static unsigned
+descriptors(void)
+{
+    int       fd;
+    unsigned  n;
+
+    for (fd = 0, n = 0; fd < 1024; fd++) {
+        n += (fcntl(fd, F_GETFD) != -1);
+    }
+
+    return n;
 }
