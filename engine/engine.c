@@ -45,6 +45,7 @@ static void engine_shim_event(engine_t *engine, const shim_event_t *ev);
 static void engine_evicted(void *ctx, store_t *store, uint32_t segment,
     int complete);
 static int engine_has_successor(engine_t *engine);
+static void engine_close(engine_t *engine);
 static void engine_free(engine_t *engine);
 
 
@@ -336,7 +337,7 @@ engine_has_successor(engine_t *engine)
 
 
 void
-engine_stop(engine_t *engine)
+engine_quit(engine_t *engine)
 {
     uint64_t  one;
 
@@ -345,6 +346,13 @@ engine_stop(engine_t *engine)
     while (write(engine->stop, &one, sizeof(one)) == -1 && errno == EINTR) {
         /* void */
     }
+}
+
+
+void
+engine_stop(engine_t *engine)
+{
+    engine_quit(engine);
 
     pthread_join(engine->thread, NULL);
 
@@ -381,6 +389,8 @@ engine_thread(void *data)
     torrent_drop_all(engine);
     shim_close(engine->shim, engine_has_successor(engine) ? 0
                                                           : ENGINE_STOP_TIME);
+
+    engine_close(engine);
 
     return NULL;
 }
@@ -528,17 +538,29 @@ engine_evicted(void *ctx, store_t *store, uint32_t segment, int complete)
 
 
 /*
- * Everything that is open is closed; the lock last, since a successor waits for
- * it.
+ * What is of the directory is closed; the lock last, since a successor waits
+ * for it.
  */
+static void
+engine_close(engine_t *engine)
+{
+    server_close(engine);
+    upload_close(engine);
+    cache_close(&engine->cache, !engine_has_successor(engine));
+
+    if (engine->lock != -1) {
+        lock_release(engine->lock);
+        engine->lock = -1;
+    }
+}
+
+
 static void
 engine_free(engine_t *engine)
 {
     const char  **url;
 
-    server_close(engine);
-    upload_close(engine);
-    cache_close(&engine->cache, !engine_has_successor(engine));
+    engine_close(engine);
     sem_destroy(&engine->started);
 
     if (engine->stop != -1) {
@@ -551,10 +573,6 @@ engine_free(engine_t *engine)
 
     if (engine->epoll != -1) {
         close(engine->epoll);
-    }
-
-    if (engine->lock != -1) {
-        lock_release(engine->lock);
     }
 
     if (engine->conf.implicit_trackers != NULL) {

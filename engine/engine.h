@@ -96,6 +96,12 @@ int engine_start(engine_t **engine, const engine_conf_t *conf, char *err,
 int engine_busy(engine_t *engine);
 
 /*
+ * Asks the engine to stop, and does not wait: its lock is released when it has
+ * stopped, all else is left to engine_stop().  Any thread.
+ */
+void engine_quit(engine_t *engine);
+
+/*
  * Stops: trackers are told, maps closed cleanly, all threads joined, the lock
  * released.  Within some 2 s.  The host's thread.
  */
