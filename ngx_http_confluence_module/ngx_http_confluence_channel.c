@@ -26,30 +26,16 @@ typedef struct {
 } ngx_http_confluence_line_t;
 
 
-typedef struct {
-    ngx_socket_t       fds[2];          /* main thread's, engine's */
-    ngx_connection_t  *connection;      /* of the first */
-    ngx_atomic_t       lost;            /* lines */
-} ngx_http_confluence_channel_t;
-
-
-static void ngx_http_confluence_channel_send(ngx_http_confluence_line_t *line,
+static void ngx_http_confluence_channel_send(
+    ngx_http_confluence_channel_t *channel, ngx_http_confluence_line_t *line,
     size_t len);
 static void ngx_http_confluence_channel_read_handler(ngx_event_t *rev);
 
 
-static ngx_http_confluence_channel_t  ngx_http_confluence_channel = {
-    { -1, -1 }, NULL, 0
-};
-
-
 ngx_int_t
-ngx_http_confluence_channel_open(void)
+ngx_http_confluence_channel_open(ngx_http_confluence_channel_t *channel)
 {
-    ngx_connection_t               *c;
-    ngx_http_confluence_channel_t  *channel;
-
-    channel = &ngx_http_confluence_channel;
+    ngx_connection_t  *c;
 
     if (channel->connection) {
         return NGX_OK;
@@ -73,8 +59,6 @@ ngx_http_confluence_channel_open(void)
     if (c == NULL) {
         (void) close(channel->fds[0]);
         (void) close(channel->fds[1]);
-        channel->fds[0] = -1;
-        channel->fds[1] = -1;
 
         ngx_log_error(NGX_LOG_CRIT, ngx_cycle->log, 0,
                       "no connection is free for the confluence engine");
@@ -90,7 +74,7 @@ ngx_http_confluence_channel_open(void)
     channel->connection = c;
 
     if (ngx_handle_read_event(c->read, 0) != NGX_OK) {
-        ngx_http_confluence_channel_close();
+        ngx_http_confluence_channel_close(channel);
         return NGX_ERROR;
     }
 
@@ -99,19 +83,13 @@ ngx_http_confluence_channel_open(void)
 
 
 void
-ngx_http_confluence_channel_close(void)
+ngx_http_confluence_channel_close(ngx_http_confluence_channel_t *channel)
 {
-    ngx_http_confluence_channel_t  *channel;
-
-    channel = &ngx_http_confluence_channel;
-
     if (channel->connection) {
         ngx_close_connection(channel->connection);
         channel->connection = NULL;
 
         (void) close(channel->fds[1]);
-        channel->fds[0] = -1;
-        channel->fds[1] = -1;
     }
 }
 
@@ -129,7 +107,7 @@ ngx_http_confluence_channel_log(void *ctx, int level, const char *text,
     line.level = level;
     ngx_memcpy(line.text, text, len);
 
-    ngx_http_confluence_channel_send(&line, len);
+    ngx_http_confluence_channel_send(ctx, &line, len);
 }
 
 
@@ -142,23 +120,24 @@ ngx_http_confluence_channel_idle(void *ctx)
 
     line.level = 0;
 
-    ngx_http_confluence_channel_send(&line, 0);
+    ngx_http_confluence_channel_send(ctx, &line, 0);
 }
 
 
 /* Runs on the engine's thread, which must not wait for this one. */
 
 static void
-ngx_http_confluence_channel_send(ngx_http_confluence_line_t *line, size_t len)
+ngx_http_confluence_channel_send(ngx_http_confluence_channel_t *channel,
+    ngx_http_confluence_line_t *line, size_t len)
 {
     ssize_t  n;
 
-    n = send(ngx_http_confluence_channel.fds[1], line,
+    n = send(channel->fds[1], line,
              offsetof(ngx_http_confluence_line_t, text) + len,
              MSG_DONTWAIT|MSG_NOSIGNAL);
 
     if (n == -1) {
-        (void) ngx_atomic_fetch_add(&ngx_http_confluence_channel.lost, 1);
+        (void) ngx_atomic_fetch_add(&channel->lost, 1);
     }
 }
 
@@ -170,7 +149,7 @@ ngx_http_confluence_channel_read_handler(ngx_event_t *rev)
 
     c = rev->data;
 
-    ngx_http_confluence_channel_lines();
+    ngx_http_confluence_channel_lines(c->data);
 
     rev->ready = 0;
 
@@ -182,15 +161,12 @@ ngx_http_confluence_channel_read_handler(ngx_event_t *rev)
 
 
 void
-ngx_http_confluence_channel_lines(void)
+ngx_http_confluence_channel_lines(ngx_http_confluence_channel_t *channel)
 {
-    ssize_t                         n;
-    ngx_str_t                       text;
-    ngx_atomic_uint_t               lost;
-    ngx_http_confluence_line_t      line;
-    ngx_http_confluence_channel_t  *channel;
-
-    channel = &ngx_http_confluence_channel;
+    ssize_t                      n;
+    ngx_str_t                    text;
+    ngx_atomic_uint_t            lost;
+    ngx_http_confluence_line_t   line;
 
     for ( ;; ) {
         n = recv(channel->fds[0], &line, sizeof(line), MSG_DONTWAIT);
@@ -209,7 +185,9 @@ ngx_http_confluence_channel_lines(void)
         text.len = n - offsetof(ngx_http_confluence_line_t, text);
 
         ngx_log_error((ngx_uint_t) line.level, ngx_cycle->log, 0,
-                      "confluence engine: %V", &text);
+                      "confluence engine%s%V%s: %V",
+                      channel->name.len ? " \"" : "", &channel->name,
+                      channel->name.len ? "\"" : "", &text);
     }
 
     lost = channel->lost;

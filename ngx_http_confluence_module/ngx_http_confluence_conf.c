@@ -110,163 +110,14 @@ ngx_http_confluence_conf_base(ngx_conf_t *cf,
 
 
 char *
-ngx_http_confluence_conf_cache_path(ngx_conf_t *cf, ngx_command_t *cmd,
-    void *conf)
-{
-    ngx_http_confluence_main_conf_t *mcf = conf;
-
-    ngx_str_t           *value, size;
-    ngx_path_t          *path;
-    struct sockaddr_un  *sun;
-
-    if (mcf->path) {
-        return "is duplicate";
-    }
-
-    value = cf->args->elts;
-
-    path = ngx_pcalloc(cf->pool, sizeof(ngx_path_t));
-    if (path == NULL) {
-        return NGX_CONF_ERROR;
-    }
-
-    path->name = value[1];
-
-    if (path->name.len > 1 && path->name.data[path->name.len - 1] == '/') {
-        path->name.len--;
-        path->name.data[path->name.len] = '\0';
-    }
-
-    if (ngx_conf_full_name(cf->cycle, &path->name, 0) != NGX_OK) {
-        return NGX_CONF_ERROR;
-    }
-
-    if (path->name.len + sizeof("/" PROTO_SOCKET) > sizeof(sun->sun_path)) {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "path \"%V\" is too long for a socket in it, "
-                           "at most %uz bytes are possible", &path->name,
-                           sizeof(sun->sun_path) - sizeof("/" PROTO_SOCKET));
-        return NGX_CONF_ERROR;
-    }
-
-    if (cf->args->nelts == 3) {
-
-        if (ngx_strncmp(value[2].data, "max_size=", 9) != 0) {
-            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                               "invalid parameter \"%V\"", &value[2]);
-            return NGX_CONF_ERROR;
-        }
-
-        size.data = value[2].data + 9;
-        size.len = value[2].len - 9;
-
-        if (size.len == 3 && ngx_strncmp(size.data, "off", 3) == 0) {
-            mcf->max_size = ENGINE_OFF;
-
-        } else {
-            mcf->max_size = ngx_parse_offset(&size);
-
-            if (mcf->max_size <= 0) {
-                ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                                   "invalid max_size value \"%V\"", &value[2]);
-                return NGX_CONF_ERROR;
-            }
-        }
-    }
-
-    path->manager = ngx_http_confluence_engine_manager;
-    path->data = mcf;
-    path->conf_file = cf->conf_file->file.name.data;
-    path->line = cf->conf_file->line;
-
-    mcf->path = path;
-
-    if (ngx_add_path(cf, &mcf->path) != NGX_OK) {
-        return NGX_CONF_ERROR;
-    }
-
-    return NGX_CONF_OK;
-}
-
-
-char *
-ngx_http_confluence_conf_listen(ngx_conf_t *cf, ngx_command_t *cmd,
-    void *conf)
-{
-    ngx_http_confluence_main_conf_t *mcf = conf;
-
-    ngx_url_t          u;
-    ngx_str_t         *value;
-    ngx_uint_t         i;
-    static ngx_str_t   none = ngx_string("");
-    static ngx_str_t   any4 = ngx_string("0.0.0.0:");
-    static ngx_str_t   any6 = ngx_string("[::]:");
-
-    if (mcf->listen.data) {
-        return "is duplicate";
-    }
-
-    value = cf->args->elts;
-
-    for (i = 1; i < cf->args->nelts; i++) {
-
-        ngx_memzero(&u, sizeof(ngx_url_t));
-
-        u.url = value[i];
-        u.listen = 1;
-        u.no_resolve = 1;
-
-        if (ngx_parse_url(cf->pool, &u) != NGX_OK
-            || u.family == AF_UNIX
-            || u.naddrs == 0
-            || u.no_port
-            || u.last_port)
-        {
-            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                               "%s in \"%V\" of the \"%V\" directive",
-                               u.err ? u.err : "no address and port",
-                               &value[i], &cmd->name);
-            return NGX_CONF_ERROR;
-        }
-
-        if (u.host.len == 0 || u.host.data[0] == '*') {
-
-            /* a port alone: both families */
-
-            if (ngx_http_confluence_conf_join(cf, &mcf->listen, &any4,
-                                              &u.port_text)
-                != NGX_OK
-                || ngx_http_confluence_conf_join(cf, &mcf->listen, &any6,
-                                                 &u.port_text)
-                   != NGX_OK)
-            {
-                return NGX_CONF_ERROR;
-            }
-
-            continue;
-        }
-
-        if (ngx_http_confluence_conf_join(cf, &mcf->listen, &none, &value[i])
-            != NGX_OK)
-        {
-            return NGX_CONF_ERROR;
-        }
-    }
-
-    return NGX_CONF_OK;
-}
-
-
-char *
 ngx_http_confluence_conf_dht_bootstrap(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf)
 {
     ngx_http_confluence_main_conf_t *mcf = conf;
 
-    ngx_url_t          u;
-    ngx_str_t         *value;
-    ngx_uint_t         i;
-    static ngx_str_t   none = ngx_string("");
+    ngx_url_t    u;
+    ngx_str_t   *value;
+    ngx_uint_t   i;
 
     if (mcf->dht_bootstrap.data) {
         return "is duplicate";
@@ -298,8 +149,7 @@ ngx_http_confluence_conf_dht_bootstrap(ngx_conf_t *cf, ngx_command_t *cmd,
             return NGX_CONF_ERROR;
         }
 
-        if (ngx_http_confluence_conf_join(cf, &mcf->dht_bootstrap, &none,
-                                          &value[i])
+        if (ngx_http_confluence_conf_join(cf, &mcf->dht_bootstrap, &value[i])
             != NGX_OK)
         {
             return NGX_CONF_ERROR;
@@ -399,32 +249,20 @@ ngx_http_confluence_conf_torrent_grace(ngx_conf_t *cf, ngx_command_t *cmd,
 }
 
 
-/* Appends a value to a list with commas, as the engine takes it. */
-
 ngx_int_t
 ngx_http_confluence_conf_join(ngx_conf_t *cf, ngx_str_t *list,
-    ngx_str_t *prefix, ngx_str_t *value)
+    ngx_str_t *value)
 {
-    u_char  *p, *data;
+    u_char  *p;
 
-    data = ngx_pnalloc(cf->pool, list->len + 1 + prefix->len + value->len + 1);
-    if (data == NULL) {
+    p = ngx_pnalloc(cf->pool, list->len + 1 + value->len + 1);
+    if (p == NULL) {
         return NGX_ERROR;
     }
 
-    p = data;
-
-    if (list->len) {
-        p = ngx_cpymem(p, list->data, list->len);
-        *p++ = ',';
-    }
-
-    p = ngx_cpymem(p, prefix->data, prefix->len);
-    p = ngx_cpymem(p, value->data, value->len);
-    *p = '\0';
-
-    list->data = data;
-    list->len = p - data;
+    list->len = ngx_sprintf(p, "%V%s%V%Z", list, list->len ? "," : "", value)
+                - p - 1;
+    list->data = p;
 
     return NGX_OK;
 }

@@ -13,6 +13,148 @@
 static void ngx_http_confluence_conf_free(void *data);
 
 
+char *
+ngx_http_confluence_conf_listen(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf)
+{
+    ngx_http_confluence_main_conf_t *mcf = conf;
+
+    char        *err;
+    ngx_str_t   *value;
+    ngx_uint_t   i;
+
+    if (mcf->listen.addrs) {
+        return "is duplicate";
+    }
+
+    value = cf->args->elts;
+
+    for (i = 1; i < cf->args->nelts; i++) {
+        err = ngx_http_confluence_conf_listen_add(cf, &mcf->listen, &value[i]);
+
+        if (err == NGX_CONF_ERROR) {
+            return NGX_CONF_ERROR;
+        }
+
+        if (err) {
+            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                               "%s in \"%V\" of the \"%V\" directive",
+                               err, &value[i], &cmd->name);
+            return NGX_CONF_ERROR;
+        }
+    }
+
+    return NGX_CONF_OK;
+}
+
+
+char *
+ngx_http_confluence_conf_listen_add(ngx_conf_t *cf,
+    ngx_http_confluence_listen_t *listen, ngx_str_t *value)
+{
+    char         *err;
+    u_char       *p;
+    ngx_url_t     u;
+    ngx_str_t     any;
+    ngx_uint_t    i;
+    ngx_addr_t   *addr;
+    static char  *families[] = { "0.0.0.0", "[::]" };
+
+    ngx_memzero(&u, sizeof(ngx_url_t));
+
+    u.url = *value;
+    u.listen = 1;
+    u.no_resolve = 1;
+
+    if (ngx_parse_url(cf->pool, &u) != NGX_OK
+        || u.family == AF_UNIX
+        || u.naddrs == 0
+        || u.no_port
+        || u.last_port)
+    {
+        return u.err ? u.err : "no address and port";
+    }
+
+    if (u.host.len == 0 || u.host.data[0] == '*') {
+
+        /* a port alone: both families */
+
+        for (i = 0; i < 2; i++) {
+            p = ngx_pnalloc(cf->pool, sizeof("0.0.0.0:65535"));
+            if (p == NULL) {
+                return NGX_CONF_ERROR;
+            }
+
+            any.data = p;
+            any.len = ngx_sprintf(p, "%s:%V", families[i], &u.port_text) - p;
+
+            err = ngx_http_confluence_conf_listen_add(cf, listen, &any);
+
+            if (err) {
+                return err;
+            }
+        }
+
+        return NULL;
+    }
+
+    if (listen->addrs == NULL) {
+        listen->addrs = ngx_array_create(cf->pool, 2, sizeof(ngx_addr_t));
+        if (listen->addrs == NULL) {
+            return NGX_CONF_ERROR;
+        }
+    }
+
+    addr = ngx_array_push(listen->addrs);
+    if (addr == NULL) {
+        return NGX_CONF_ERROR;
+    }
+
+    *addr = u.addrs[0];
+    addr->name = *value;
+
+    return (ngx_http_confluence_conf_join(cf, &listen->text, value) == NGX_OK)
+           ? NULL : NGX_CONF_ERROR;
+}
+
+
+ngx_str_t *
+ngx_http_confluence_conf_listen_clash(ngx_http_confluence_listen_t *one,
+    ngx_http_confluence_listen_t *other)
+{
+    ngx_uint_t        i, k;
+    ngx_addr_t       *a, *b;
+    struct sockaddr  *sa, *sb;
+
+    a = one->addrs->elts;
+
+    for (i = 0; i < one->addrs->nelts; i++) {
+        sa = a[i].sockaddr;
+        b = other->addrs->elts;
+
+        for (k = 0; k < other->addrs->nelts; k++) {
+            sb = b[k].sockaddr;
+
+            if (sa->sa_family != sb->sa_family
+                || ngx_inet_get_port(sa) != ngx_inet_get_port(sb))
+            {
+                continue;
+            }
+
+            if (ngx_inet_wildcard(sa)
+                || ngx_inet_wildcard(sb)
+                || ngx_cmp_sockaddr(sa, a[i].socklen, sb, b[k].socklen, 0)
+                   == NGX_OK)
+            {
+                return &b[k].name;
+            }
+        }
+    }
+
+    return NULL;
+}
+
+
 /* Addresses joined by commas, as the engine takes them. */
 
 char *
@@ -24,7 +166,6 @@ ngx_http_confluence_conf_public_ip(ngx_conf_t *cf, ngx_command_t *cmd,
     ngx_str_t   *value;
     ngx_uint_t   i;
     ngx_addr_t   addr;
-    static ngx_str_t   none = ngx_string("");
 
     if (mcf->public_ip.data) {
         return "is duplicate";
@@ -43,8 +184,7 @@ ngx_http_confluence_conf_public_ip(ngx_conf_t *cf, ngx_command_t *cmd,
             return NGX_CONF_ERROR;
         }
 
-        if (ngx_http_confluence_conf_join(cf, &mcf->public_ip, &none,
-                                          &value[i])
+        if (ngx_http_confluence_conf_join(cf, &mcf->public_ip, &value[i])
             != NGX_OK)
         {
             return NGX_CONF_ERROR;

@@ -106,7 +106,8 @@ ngx_http_confluence_data_metadata(ngx_http_request_t *r,
 
     if (!ctx->waiter.hold && ngx_http_confluence_known(r, ctx)) {
 
-        rc = ngx_http_confluence_store_torrent(ctx->hash.ih, &torrent,
+        rc = ngx_http_confluence_store_torrent(ctx->cache->store,
+                                               ctx->hash.ih, &torrent,
                                                r->connection->log);
         if (rc == NGX_OK) {
             return ngx_http_confluence_data_file(r, ctx, torrent);
@@ -449,8 +450,8 @@ ngx_http_confluence_data_reopen(ngx_http_request_t *r,
 
     d = ctx->data;
 
-    rc = ngx_http_confluence_store_torrent(ctx->hash.ih, &torrent,
-                                           r->connection->log);
+    rc = ngx_http_confluence_store_torrent(ctx->cache->store, ctx->hash.ih,
+                                           &torrent, r->connection->log);
     if (rc == NGX_DECLINED) {
 
         if (!ctx->waiter.hold || ctx->waiter.ready) {

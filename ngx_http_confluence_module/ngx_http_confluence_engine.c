@@ -2,14 +2,16 @@
 /*
  * The engine's host.
  *
- * nginx's cache manager process calls the manager of our path; the first call
- * that gets the directory's lock starts the engine, which has its own thread.
- * The main thread keeps to life cycle: it takes over log lines (channel.c), and
- * lets the engine run on while workers that exit gracefully still need it.
+ * nginx's cache manager process calls the manager of each cache's path; the
+ * first call that gets the directory's lock starts an engine there, which has
+ * its own thread.  The main thread keeps to life cycle: it takes over log lines
+ * (channel.c), and lets the engines run on while workers that exit gracefully
+ * still need them.  Engines know nothing of each other: one may wait for its
+ * predecessor while another runs, or run on after another has left.
  *
  * The cache manager ends with exit() and without any hook of nginx's, hence
  * the atexit() handler.  In single process mode there is no cache manager; the
- * engine starts in init_process and stops in exit_process there.
+ * engines start in init_process and stop in exit_process there.
  */
 
 #include <ngx_config.h>
@@ -28,35 +30,43 @@
 #define NGX_HTTP_CONFLUENCE_DRAIN_DELAY  500        /* ms */
 
 
-typedef struct {
-    engine_conf_t      conf;
-    engine_t          *engine;
-    ngx_pid_t          pid;             /* of the process that has it */
+struct ngx_http_confluence_host_s {
+    ngx_http_confluence_host_t     *next;
+    ngx_http_confluence_channel_t   channel;
+    engine_conf_t                   conf;
+    engine_t                       *engine;
+    ngx_pid_t                       pid;    /* of the process that has it */
 
-    ngx_msec_t         next;            /* when to try again */
-    ngx_event_t        timer;
-    ngx_err_t          err;             /* the last one logged */
+    ngx_msec_t                      again;  /* when to try again */
+    ngx_event_t                     timer;
+    ngx_err_t                       err;    /* the last one logged */
 
-    unsigned           failed:1;        /* next counts */
-    unsigned           atexit:1;
-} ngx_http_confluence_host_t;
+    unsigned                        failed:1;   /* again counts */
+    unsigned                        quit:1;     /* it was asked to */
+};
 
 
 static char *ngx_http_confluence_engine_string(ngx_conf_t *cf, ngx_str_t *str);
-static ngx_msec_t ngx_http_confluence_engine_start(void);
+static ngx_http_confluence_host_t *ngx_http_confluence_engine_host(
+    ngx_http_confluence_cache_t *cache);
+static ngx_msec_t ngx_http_confluence_engine_start(
+    ngx_http_confluence_host_t *host);
 static void ngx_http_confluence_engine_exit(void);
 static void ngx_http_confluence_engine_drain(void);
+static ngx_uint_t ngx_http_confluence_engine_busy(void);
 static void ngx_http_confluence_engine_tick_handler(ngx_event_t *ev);
+static void ngx_http_confluence_engine_quit(ngx_http_confluence_host_t *host);
 static void ngx_http_confluence_engine_stop(void);
 static void ngx_http_confluence_engine_retry_handler(ngx_event_t *ev);
 
 
-static ngx_http_confluence_host_t  ngx_http_confluence_host;
+/* of this process */
+static ngx_http_confluence_host_t  *ngx_http_confluence_hosts;
 
 
 ngx_int_t
 ngx_http_confluence_engine_conf(ngx_conf_t *cf,
-    ngx_http_confluence_main_conf_t *mcf)
+    ngx_http_confluence_main_conf_t *mcf, ngx_http_confluence_cache_t *cache)
 {
     engine_conf_t  *conf;
 
@@ -65,10 +75,11 @@ ngx_http_confluence_engine_conf(ngx_conf_t *cf,
         return NGX_ERROR;
     }
 
-    conf->path = (char *) mcf->path->name.data;
-    conf->max_size = mcf->max_size;
+    conf->path = (char *) cache->path->name.data;
+    conf->max_size = cache->max_size;
+    conf->readahead = cache->readahead;
 
-    conf->listen = ngx_http_confluence_engine_string(cf, &mcf->listen);
+    conf->listen = ngx_http_confluence_engine_string(cf, &cache->listen.text);
     conf->dht_bootstrap = ngx_http_confluence_engine_string(cf,
                                                          &mcf->dht_bootstrap);
     conf->public_ip = ngx_http_confluence_engine_string(cf, &mcf->public_ip);
@@ -93,7 +104,6 @@ ngx_http_confluence_engine_conf(ngx_conf_t *cf,
     conf->max_connections = mcf->max_connections;
 
     conf->torrent_grace = mcf->torrent_grace;
-    conf->readahead = mcf->readahead;
 
     conf->dht = mcf->dht;
     conf->pex = mcf->pex;
@@ -108,7 +118,7 @@ ngx_http_confluence_engine_conf(ngx_conf_t *cf,
     conf->log = ngx_http_confluence_channel_log;
     conf->idle = ngx_http_confluence_channel_idle;
 
-    mcf->engine = conf;
+    cache->engine = conf;
 
     return NGX_OK;
 }
@@ -134,12 +144,22 @@ ngx_http_confluence_engine_string(ngx_conf_t *cf, ngx_str_t *str)
 ngx_msec_t
 ngx_http_confluence_engine_manager(void *data)
 {
-    ngx_http_confluence_main_conf_t *mcf = data;
+    ngx_http_confluence_cache_t *cache = data;
 
     ngx_msec_int_t               left;
     ngx_http_confluence_host_t  *host;
 
-    host = &ngx_http_confluence_host;
+    if (ngx_http_confluence_hosts == NULL
+        && atexit(ngx_http_confluence_engine_exit) != 0)
+    {
+        ngx_log_error(NGX_LOG_ALERT, ngx_cycle->log, 0, "atexit() failed");
+        return NGX_HTTP_CONFLUENCE_ERROR_DELAY;
+    }
+
+    host = ngx_http_confluence_engine_host(cache);
+    if (host == NULL) {
+        return NGX_HTTP_CONFLUENCE_ERROR_DELAY;
+    }
 
     if (host->engine) {
         return NGX_HTTP_CONFLUENCE_IDLE_DELAY;
@@ -147,44 +167,59 @@ ngx_http_confluence_engine_manager(void *data)
 
     /* other paths of the process may have it called more often than asked */
 
-    left = (ngx_msec_int_t) (host->next - ngx_current_msec);
+    left = (ngx_msec_int_t) (host->again - ngx_current_msec);
 
     if (host->failed && left > 0) {
         return left;
     }
 
-    host->conf = *mcf->engine;
+    return ngx_http_confluence_engine_start(host);
+}
 
-    if (!host->atexit) {
 
-        if (atexit(ngx_http_confluence_engine_exit) != 0) {
-            ngx_log_error(NGX_LOG_ALERT, ngx_cycle->log, 0,
-                          "atexit() failed");
-            return NGX_HTTP_CONFLUENCE_ERROR_DELAY;
-        }
+/* The host of a cache's engine in this process. */
 
-        host->atexit = 1;
+static ngx_http_confluence_host_t *
+ngx_http_confluence_engine_host(ngx_http_confluence_cache_t *cache)
+{
+    ngx_http_confluence_host_t  *host;
+
+    if (cache->host) {
+        return cache->host;
     }
 
-    return ngx_http_confluence_engine_start();
+    host = ngx_pcalloc(ngx_cycle->pool, sizeof(ngx_http_confluence_host_t));
+    if (host == NULL) {
+        return NULL;
+    }
+
+    host->pid = ngx_pid;
+    host->channel.name = cache->name;
+
+    host->conf = *cache->engine;
+    host->conf.ctx = &host->channel;
+
+    host->next = ngx_http_confluence_hosts;
+    ngx_http_confluence_hosts = host;
+
+    cache->host = host;
+
+    return host;
 }
 
 
 /* Returns the time to the next try, if there is need of one. */
 
 static ngx_msec_t
-ngx_http_confluence_engine_start(void)
+ngx_http_confluence_engine_start(ngx_http_confluence_host_t *host)
 {
-    char                         text[NGX_MAX_ERROR_STR];
-    ngx_err_t                    err;
-    ngx_msec_t                   delay;
-    ngx_http_confluence_host_t  *host;
-
-    host = &ngx_http_confluence_host;
+    char        text[NGX_MAX_ERROR_STR];
+    ngx_err_t   err;
+    ngx_msec_t  delay;
 
     delay = NGX_HTTP_CONFLUENCE_ERROR_DELAY;
 
-    if (ngx_http_confluence_channel_open() == NGX_OK) {
+    if (ngx_http_confluence_channel_open(&host->channel) == NGX_OK) {
         text[0] = '\0';
 
         err = engine_start(&host->engine, &host->conf, text, sizeof(text));
@@ -192,7 +227,6 @@ ngx_http_confluence_engine_start(void)
         if (err == 0) {
             host->failed = 0;
             host->err = 0;
-            host->pid = ngx_pid;
 
             ngx_log_error(NGX_LOG_NOTICE, ngx_cycle->log, 0,
                           "confluence engine started in \"%s\"",
@@ -203,7 +237,7 @@ ngx_http_confluence_engine_start(void)
 
         host->engine = NULL;
 
-        ngx_http_confluence_channel_lines();
+        ngx_http_confluence_channel_lines(&host->channel);
 
         if (err == NGX_EAGAIN) {
             delay = NGX_HTTP_CONFLUENCE_LOCK_DELAY;
@@ -234,7 +268,7 @@ ngx_http_confluence_engine_start(void)
     }
 
     host->failed = 1;
-    host->next = ngx_current_msec + delay;
+    host->again = ngx_current_msec + delay;
 
     return delay;
 }
@@ -248,8 +282,8 @@ ngx_http_confluence_engine_start(void)
 static void
 ngx_http_confluence_engine_exit(void)
 {
-    if (ngx_http_confluence_host.engine == NULL
-        || ngx_http_confluence_host.pid != ngx_pid)
+    if (ngx_http_confluence_hosts == NULL
+        || ngx_http_confluence_hosts->pid != ngx_pid)
     {
         return;
     }
@@ -272,12 +306,13 @@ ngx_http_confluence_engine_exit(void)
 static void
 ngx_http_confluence_engine_drain(void)
 {
-    ngx_event_t                  tick;
-    ngx_http_confluence_host_t  *host;
+    ngx_event_t  tick;
 
-    host = &ngx_http_confluence_host;
+    if (!ngx_http_confluence_engine_busy()) {
+        return;
+    }
 
-    /* should the engine's word be lost with a full socket */
+    /* should an engine's word be lost with a full socket */
 
     ngx_memzero(&tick, sizeof(ngx_event_t));
     tick.handler = ngx_http_confluence_engine_tick_handler;
@@ -287,7 +322,7 @@ ngx_http_confluence_engine_drain(void)
     ngx_log_error(NGX_LOG_INFO, ngx_cycle->log, 0,
                   "confluence engine waits for its workers");
 
-    while (engine_busy(host->engine) && !ngx_terminate) {
+    while (ngx_http_confluence_engine_busy() && !ngx_terminate) {
 
         if (!tick.timer_set) {
             ngx_add_timer(&tick, NGX_HTTP_CONFLUENCE_DRAIN_DELAY);
@@ -307,22 +342,34 @@ ngx_http_confluence_engine_drain(void)
 }
 
 
-static void
-ngx_http_confluence_engine_stop(void)
+/*
+ * An engine that is not needed any more quits at once, whatever the others do:
+ * another process may wait for its directory.
+ */
+
+static ngx_uint_t
+ngx_http_confluence_engine_busy(void)
 {
+    ngx_uint_t                   busy;
     ngx_http_confluence_host_t  *host;
 
-    host = &ngx_http_confluence_host;
+    busy = 0;
 
-    engine_stop(host->engine);
-    host->engine = NULL;
+    for (host = ngx_http_confluence_hosts; host; host = host->next) {
 
-    ngx_time_update();
-    ngx_http_confluence_channel_lines();
-    ngx_http_confluence_channel_close();
+        if (host->engine == NULL || host->quit) {
+            continue;
+        }
 
-    ngx_log_error(NGX_LOG_NOTICE, ngx_cycle->log, 0,
-                  "confluence engine stopped");
+        if (engine_busy(host->engine)) {
+            busy = 1;
+
+        } else {
+            ngx_http_confluence_engine_quit(host);
+        }
+    }
+
+    return busy;
 }
 
 
@@ -333,19 +380,59 @@ ngx_http_confluence_engine_tick_handler(ngx_event_t *ev)
 }
 
 
-void
-ngx_http_confluence_engine_single(ngx_cycle_t *cycle,
-    ngx_http_confluence_main_conf_t *mcf)
+static void
+ngx_http_confluence_engine_quit(ngx_http_confluence_host_t *host)
+{
+    if (host->engine && !host->quit) {
+        host->quit = 1;
+        engine_quit(host->engine);
+    }
+}
+
+
+/* All of them take the time of the slowest. */
+
+static void
+ngx_http_confluence_engine_stop(void)
 {
     ngx_http_confluence_host_t  *host;
 
-    host = &ngx_http_confluence_host;
+    for (host = ngx_http_confluence_hosts; host; host = host->next) {
+        ngx_http_confluence_engine_quit(host);
+    }
 
-    host->conf = *mcf->engine;
+    for (host = ngx_http_confluence_hosts; host; host = host->next) {
+
+        if (host->engine) {
+            engine_stop(host->engine);
+            host->engine = NULL;
+
+            ngx_time_update();
+            ngx_http_confluence_channel_lines(&host->channel);
+
+            ngx_log_error(NGX_LOG_NOTICE, ngx_cycle->log, 0,
+                          "confluence engine in \"%s\" stopped",
+                          host->conf.path);
+        }
+
+        ngx_http_confluence_channel_close(&host->channel);
+    }
+}
+
+
+void
+ngx_http_confluence_engine_single(ngx_http_confluence_cache_t *cache)
+{
+    ngx_http_confluence_host_t  *host;
+
+    host = ngx_http_confluence_engine_host(cache);
+    if (host == NULL) {
+        return;
+    }
 
     host->timer.handler = ngx_http_confluence_engine_retry_handler;
     host->timer.data = host;
-    host->timer.log = cycle->log;
+    host->timer.log = ngx_cycle->log;
     host->timer.cancelable = 1;
 
     ngx_http_confluence_engine_retry_handler(&host->timer);
@@ -363,7 +450,7 @@ ngx_http_confluence_engine_retry_handler(ngx_event_t *ev)
 
     changed = ngx_http_confluence_engine_user(0);
 
-    delay = ngx_http_confluence_engine_start();
+    delay = ngx_http_confluence_engine_start(host);
 
     if (changed) {
         (void) ngx_http_confluence_engine_user(1);
@@ -411,21 +498,18 @@ ngx_http_confluence_engine_single_stop(void)
     ngx_uint_t                   changed;
     ngx_http_confluence_host_t  *host;
 
-    host = &ngx_http_confluence_host;
+    for (host = ngx_http_confluence_hosts; host; host = host->next) {
 
-    if (host->timer.timer_set) {
-        ngx_del_timer(&host->timer);
-    }
-
-    if (host->engine) {
-        changed = ngx_http_confluence_engine_user(0);
-
-        ngx_http_confluence_engine_stop();
-
-        if (changed) {
-            (void) ngx_http_confluence_engine_user(1);
+        if (host->timer.timer_set) {
+            ngx_del_timer(&host->timer);
         }
     }
 
-    ngx_http_confluence_channel_close();
+    changed = ngx_http_confluence_engine_user(0);
+
+    ngx_http_confluence_engine_stop();
+
+    if (changed) {
+        (void) ngx_http_confluence_engine_user(1);
+    }
 }

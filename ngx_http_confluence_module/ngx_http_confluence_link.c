@@ -4,8 +4,6 @@
 #include <ngx_event.h>
 #include "ngx_http_confluence_link.h"
 #include "ngx_http_confluence_packet.h"
-#include "ngx_http_confluence_waiter.h"
-#include "ngx_http_confluence_store.h"
 #include "ngx_http_confluence_watch.h"
 
 
@@ -15,27 +13,9 @@
 #define NGX_HTTP_CONFLUENCE_OUTAGE       1000    /* when it is worth a line */
 
 
-typedef struct {
-    ngx_log_t           *log;
-    ngx_connection_t    *connection;
-    struct sockaddr_un   sockaddr;
-
-    ngx_event_t          timer;
-    ngx_msec_t           delay;
-    ngx_msec_t           down;          /* since when */
-
-    unsigned             up:1;          /* WELCOME was seen */
-    unsigned             warned:1;
-    unsigned             closed:1;
-
-    u_char              *buffer;        /* PROTO_PACKET_MAX */
-} ngx_http_confluence_link_t;
-
-
 static void ngx_http_confluence_link_connect(ngx_http_confluence_link_t *link);
 static void ngx_http_confluence_link_timer_handler(ngx_event_t *ev);
 static void ngx_http_confluence_link_retry(ngx_http_confluence_link_t *link);
-static void ngx_http_confluence_link_down(ngx_http_confluence_link_t *link);
 static void ngx_http_confluence_link_read_handler(ngx_event_t *rev);
 static void ngx_http_confluence_link_write_handler(ngx_event_t *wev);
 static ngx_int_t ngx_http_confluence_link_message(
@@ -45,36 +25,35 @@ static void ngx_http_confluence_link_welcome(ngx_http_confluence_link_t *link,
     proto_msg_t *msg);
 
 
-static ngx_http_confluence_link_t  ngx_http_confluence_link;
-
-
-ngx_int_t
-ngx_http_confluence_link_init(ngx_cycle_t *cycle, ngx_str_t *path)
+ngx_http_confluence_link_t *
+ngx_http_confluence_link_create(ngx_cycle_t *cycle,
+    ngx_http_confluence_store_t *store)
 {
     u_char                      *p;
     ngx_http_confluence_link_t  *link;
 
-    link = &ngx_http_confluence_link;
-
-    ngx_memzero(link, sizeof(ngx_http_confluence_link_t));
+    link = ngx_pcalloc(cycle->pool, sizeof(ngx_http_confluence_link_t));
+    if (link == NULL) {
+        return NULL;
+    }
 
     link->log = cycle->log;
+    link->store = store;
     link->delay = NGX_HTTP_CONFLUENCE_RETRY_MIN;
     link->down = ngx_current_msec;
 
     /* the length was checked when the configuration was read */
 
     link->sockaddr.sun_family = AF_UNIX;
-    p = ngx_cpymem(link->sockaddr.sun_path, path->data, path->len);
+    p = ngx_cpymem(link->sockaddr.sun_path, store->path.data, store->path.len);
     ngx_memcpy(p, "/" PROTO_SOCKET, sizeof("/" PROTO_SOCKET));
 
     link->buffer = ngx_palloc(cycle->pool, PROTO_PACKET_MAX);
     if (link->buffer == NULL) {
-        return NGX_ERROR;
+        return NULL;
     }
 
-    ngx_http_confluence_waiters_init();
-    ngx_http_confluence_watches_init();
+    ngx_http_confluence_waiters_init(&link->waiters);
 
     link->timer.handler = ngx_http_confluence_link_timer_handler;
     link->timer.data = link;
@@ -83,17 +62,13 @@ ngx_http_confluence_link_init(ngx_cycle_t *cycle, ngx_str_t *path)
 
     ngx_http_confluence_link_connect(link);
 
-    return NGX_OK;
+    return link;
 }
 
 
 void
-ngx_http_confluence_link_close(void)
+ngx_http_confluence_link_close(ngx_http_confluence_link_t *link)
 {
-    ngx_http_confluence_link_t  *link;
-
-    link = &ngx_http_confluence_link;
-
     link->closed = 1;
     link->up = 0;
 
@@ -173,7 +148,7 @@ ngx_http_confluence_link_connect(ngx_http_confluence_link_t *link)
         || ngx_http_confluence_packet_send(c, &iov, 1, NGX_INVALID_FILE)
            != NGX_OK)
     {
-        ngx_http_confluence_link_down(link);
+        ngx_http_confluence_link_failed(link);
     }
 }
 
@@ -211,8 +186,8 @@ ngx_http_confluence_link_retry(ngx_http_confluence_link_t *link)
 }
 
 
-static void
-ngx_http_confluence_link_down(ngx_http_confluence_link_t *link)
+void
+ngx_http_confluence_link_failed(ngx_http_confluence_link_t *link)
 {
     if (link->connection) {
         ngx_close_connection(link->connection);
@@ -225,11 +200,12 @@ ngx_http_confluence_link_down(ngx_http_confluence_link_t *link)
         link->delay = NGX_HTTP_CONFLUENCE_RETRY_MIN;
 
         ngx_log_error(NGX_LOG_INFO, link->log, 0,
-                      "connection to the confluence engine is lost");
+                      "connection to the confluence engine on \"%s\" is lost",
+                      link->sockaddr.sun_path);
     }
 
-    ngx_http_confluence_waiters_lost();
-    ngx_http_confluence_watches_lost();
+    ngx_http_confluence_waiters_lost(&link->waiters);
+    ngx_http_confluence_watches_lost(link->store);
 
     ngx_http_confluence_link_retry(link);
 }
@@ -250,7 +226,7 @@ ngx_http_confluence_link_read_handler(ngx_event_t *rev)
 
     if (c->close) {
         /* worker_shutdown_timeout: nginx closes what is left */
-        ngx_http_confluence_link_close();
+        ngx_http_confluence_link_close(link);
         return;
     }
 
@@ -283,7 +259,7 @@ ngx_http_confluence_link_read_handler(ngx_event_t *rev)
         }
 
         if (rc != NGX_OK) {
-            ngx_http_confluence_link_down(link);
+            ngx_http_confluence_link_failed(link);
         }
 
         if (link->connection != c) {
@@ -294,7 +270,7 @@ ngx_http_confluence_link_read_handler(ngx_event_t *rev)
     rev->ready = 0;
 
     if (ngx_handle_read_event(rev, 0) != NGX_OK) {
-        ngx_http_confluence_link_down(link);
+        ngx_http_confluence_link_failed(link);
     }
 }
 
@@ -337,11 +313,12 @@ ngx_http_confluence_link_message(ngx_http_confluence_link_t *link,
         return NGX_OK;
 
     case PROTO_EVICTED:
-        ngx_http_confluence_store_evicted(msg->ih, (uint32_t) msg->arg0);
+        ngx_http_confluence_store_evicted(link->store, msg->ih,
+                                          (uint32_t) msg->arg0);
         return NGX_OK;
 
     case PROTO_CHANGED:
-        ngx_http_confluence_watches_changed(msg->ih, body,
+        ngx_http_confluence_watches_changed(link->store, msg->ih, body,
                                             msg->body_len / sizeof(uint32_t));
         return NGX_OK;
 
@@ -350,7 +327,7 @@ ngx_http_confluence_link_message(ngx_http_confluence_link_t *link,
     case PROTO_STAGED:
     case PROTO_FAIL:
     case PROTO_REPLY:
-        ngx_http_confluence_waiters_answer(msg, body, fd);
+        ngx_http_confluence_waiters_answer(&link->waiters, msg, body, fd);
         return NGX_OK;
 
     default:
@@ -376,14 +353,15 @@ ngx_http_confluence_link_welcome(ngx_http_confluence_link_t *link,
     if (link->warned) {
         link->warned = 0;
         ngx_log_error(NGX_LOG_NOTICE, link->log, 0,
-                      "connected to the confluence engine");
+                      "connected to the confluence engine on \"%s\"",
+                      link->sockaddr.sun_path);
     }
 
     /* hints of the time between are lost */
 
-    ngx_http_confluence_store_sweep();
+    ngx_http_confluence_store_sweep(link->store);
 
-    ngx_http_confluence_waiters_resume(link->connection);
+    ngx_http_confluence_waiters_resume(link);
 }
 
 
@@ -397,25 +375,17 @@ ngx_http_confluence_link_write_handler(ngx_event_t *wev)
     c = wev->data;
     link = c->data;
 
-    rc = link->up ? ngx_http_confluence_waiters_flush(c)
+    rc = link->up ? ngx_http_confluence_waiters_flush(link)
                   : ngx_handle_write_event(wev, 0);
 
     if (rc != NGX_OK) {
-        ngx_http_confluence_link_down(link);
+        ngx_http_confluence_link_failed(link);
     }
 }
 
 
 ngx_connection_t *
-ngx_http_confluence_link_connection(void)
+ngx_http_confluence_link_connection(ngx_http_confluence_link_t *link)
 {
-    return ngx_http_confluence_link.up ? ngx_http_confluence_link.connection
-                                       : NULL;
-}
-
-
-void
-ngx_http_confluence_link_failed(void)
-{
-    ngx_http_confluence_link_down(&ngx_http_confluence_link);
+    return link->up ? link->connection : NULL;
 }

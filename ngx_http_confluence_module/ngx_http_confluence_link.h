@@ -1,7 +1,7 @@
 
 /*
  * The worker's end of the control socket (engine/proto.h): one connection per
- * worker, made again whenever it breaks.
+ * worker and cache, made again whenever it breaks.
  *
  * Everything runs in a worker (or in the single process) and never blocks.
  */
@@ -13,21 +13,45 @@
 #include <ngx_config.h>
 #include <ngx_core.h>
 #include <ngx_event.h>
+#include "ngx_http_confluence_store.h"
+#include "ngx_http_confluence_waiter.h"
+
+
+struct ngx_http_confluence_link_s {
+    ngx_log_t                      *log;
+    ngx_connection_t               *connection;
+    struct sockaddr_un              sockaddr;
+    ngx_http_confluence_store_t    *store;      /* of the same cache */
+    ngx_http_confluence_waiters_t   waiters;
+
+    ngx_event_t                     timer;
+    ngx_msec_t                      delay;
+    ngx_msec_t                      down;       /* since when */
+
+    unsigned                        up:1;       /* WELCOME was seen */
+    unsigned                        warned:1;
+    unsigned                        closed:1;
+
+    u_char                         *buffer;     /* PROTO_PACKET_MAX */
+};
 
 
 /*
- * Starts to connect to <path>/engine.sock, and goes on until the process ends.
+ * Starts to connect to engine.sock in the store's directory, and goes on until
+ * ngx_http_confluence_link_close().  Returns NULL if out of memory.
  */
-ngx_int_t ngx_http_confluence_link_init(ngx_cycle_t *cycle, ngx_str_t *path);
+ngx_http_confluence_link_t *ngx_http_confluence_link_create(ngx_cycle_t *cycle,
+    ngx_http_confluence_store_t *store);
 
 /* Closes the connection for good; nginx counts open sockets at exit. */
-void ngx_http_confluence_link_close(void);
+void ngx_http_confluence_link_close(ngx_http_confluence_link_t *link);
 
 /* The connection, or NULL while there is no engine to talk to. */
-ngx_connection_t *ngx_http_confluence_link_connection(void);
+ngx_connection_t *ngx_http_confluence_link_connection(
+    ngx_http_confluence_link_t *link);
 
 /* The connection is broken: closes it and connects again later. */
-void ngx_http_confluence_link_failed(void);
+void ngx_http_confluence_link_failed(ngx_http_confluence_link_t *link);
 
 
 #endif /* _NGX_HTTP_CONFLUENCE_LINK_H_INCLUDED_ */

@@ -69,11 +69,11 @@ ngx_http_confluence_metadata_open(ngx_http_request_t *r,
 
     if (w->ready) {
         ngx_http_confluence_wait_over(ctx);
-        ngx_http_confluence_store_alias(ctx->hash.ih, w->ih);
+        ngx_http_confluence_store_alias(ctx->cache->store, ctx->hash.ih, w->ih);
     }
 
-    rc = ngx_http_confluence_store_torrent(ctx->hash.ih, torrent,
-                                           r->connection->log);
+    rc = ngx_http_confluence_store_torrent(ctx->cache->store, ctx->hash.ih,
+                                           torrent, r->connection->log);
 
     if (rc == NGX_DECLINED
         && w->ready

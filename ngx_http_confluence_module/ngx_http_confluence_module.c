@@ -5,10 +5,8 @@
 #include "ngx_http_confluence_module.h"
 
 
-#define NGX_HTTP_CONFLUENCE_PORT       "42069"
-#define NGX_HTTP_CONFLUENCE_MAX_SIZE   ((off_t) 10 * 1024 * 1024 * 1024)
-#define NGX_HTTP_CONFLUENCE_GRACE      60000   /* ms */
-#define NGX_HTTP_CONFLUENCE_READAHEAD  (48 * 1024 * 1024)
+#define NGX_HTTP_CONFLUENCE_PORT   "42069"
+#define NGX_HTTP_CONFLUENCE_GRACE  60000   /* ms */
 
 #define NGX_HTTP_CONFLUENCE_ROUTERS                                           \
     "dht.libtorrent.org:25401,router.bittorrent.com:6881,"                    \
@@ -44,6 +42,13 @@ static ngx_command_t  ngx_http_confluence_commands[] = {
       0,
       NULL },
 
+    { ngx_string("confluence_cache"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
+      ngx_http_confluence_conf_cache,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      NULL },
+
     { ngx_string("confluence_wait_timeout"),
       NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
       ngx_conf_set_msec_slot,
@@ -73,7 +78,7 @@ static ngx_command_t  ngx_http_confluence_commands[] = {
       NULL },
 
     { ngx_string("confluence_cache_path"),
-      NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE12,
+      NGX_HTTP_MAIN_CONF|NGX_CONF_1MORE,
       ngx_http_confluence_conf_cache_path,
       NGX_HTTP_MAIN_CONF_OFFSET,
       0,
@@ -260,20 +265,24 @@ ngx_http_confluence_create_main_conf(ngx_conf_t *cf)
     /*
      * set by ngx_pcalloc():
      *
-     *     mcf->path = NULL;
-     *     mcf->listen = { 0, NULL };
+     *     mcf->cache = NULL;
+     *     mcf->listen = { { 0, NULL }, NULL };
      *     mcf->dht_bootstrap = { 0, NULL };
      *     mcf->implicit_trackers = NULL;
      *     mcf->public_ip = { 0, NULL };
      *     mcf->camouflage_data = { 0, NULL };
      *     mcf->blocklist = NULL;
      *     mcf->blocklist_n = 0;
-     *     mcf->readahead = 0;
-     *     mcf->engine = NULL;
      *     mcf->used_file = NULL;
      */
 
-    mcf->max_size = NGX_HTTP_CONFLUENCE_MAX_SIZE;
+    if (ngx_array_init(&mcf->caches, cf->pool, 4,
+                       sizeof(ngx_http_confluence_cache_t *))
+        != NGX_OK)
+    {
+        return NULL;
+    }
+
     mcf->torrent_grace = NGX_HTTP_CONFLUENCE_GRACE_UNSET;
 
     mcf->upload_rate = NGX_CONF_UNSET_SIZE;
@@ -299,6 +308,8 @@ ngx_http_confluence_init_main_conf(ngx_conf_t *cf, void *conf)
 {
     ngx_http_confluence_main_conf_t *mcf = conf;
 
+    static ngx_str_t  port = ngx_string(NGX_HTTP_CONFLUENCE_PORT);
+
     ngx_conf_init_size_value(mcf->upload_rate, 0);
     ngx_conf_init_size_value(mcf->download_rate, 0);
     ngx_conf_init_value(mcf->max_connections, 500);
@@ -317,9 +328,11 @@ ngx_http_confluence_init_main_conf(ngx_conf_t *cf, void *conf)
         mcf->torrent_grace = NGX_HTTP_CONFLUENCE_GRACE;
     }
 
-    if (mcf->listen.data == NULL) {
-        ngx_str_set(&mcf->listen, "0.0.0.0:" NGX_HTTP_CONFLUENCE_PORT
-                                  ",[::]:" NGX_HTTP_CONFLUENCE_PORT);
+    if (mcf->listen.addrs == NULL
+        && ngx_http_confluence_conf_listen_add(cf, &mcf->listen, &port)
+           != NULL)
+    {
+        return NGX_CONF_ERROR;
     }
 
     if (mcf->dht_bootstrap.data == NULL) {
@@ -347,6 +360,7 @@ ngx_http_confluence_create_loc_conf(ngx_conf_t *cf)
      *     lcf->base = { 0, NULL };
      */
 
+    lcf->cache = NGX_CONF_UNSET_PTR;
     lcf->used = NGX_CONF_UNSET;
     lcf->wait_timeout = NGX_CONF_UNSET_MSEC;
     lcf->ping_interval = NGX_CONF_UNSET_MSEC;
@@ -373,17 +387,21 @@ ngx_http_confluence_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
         conf->base = prev->base;
     }
 
+    mcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_confluence_module);
+
+    ngx_conf_merge_ptr_value(conf->cache, prev->cache, mcf->cache);
     ngx_conf_merge_msec_value(conf->wait_timeout, prev->wait_timeout, 60000);
     ngx_conf_merge_msec_value(conf->ping_interval, prev->ping_interval, 30000);
     ngx_conf_merge_size_value(conf->readahead, prev->readahead,
                               NGX_HTTP_CONFLUENCE_READAHEAD);
     ngx_conf_merge_value(conf->etag, prev->etag, 1);
 
-    /* the engine serves all locations */
+    /* the engine serves all locations of its cache */
 
-    mcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_confluence_module);
-
-    mcf->readahead = ngx_max(mcf->readahead, conf->readahead);
+    if (conf->used == 1 && conf->cache) {
+        conf->cache->readahead = ngx_max(conf->cache->readahead,
+                                         conf->readahead);
+    }
 
     return NGX_CONF_OK;
 }
@@ -396,12 +414,7 @@ ngx_http_confluence_init(ngx_conf_t *cf)
 
     mcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_confluence_module);
 
-    if (mcf->path == NULL) {
-
-        if (mcf->used_file == NULL) {
-            return NGX_OK;
-        }
-
+    if (mcf->cache == NULL && mcf->used_file) {
         ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
                       "\"confluence\" requires \"confluence_cache_path\" "
                       "in %s:%ui", mcf->used_file, mcf->used_line);
@@ -409,15 +422,21 @@ ngx_http_confluence_init(ngx_conf_t *cf)
         return NGX_ERROR;
     }
 
+    if (mcf->caches.nelts == 0) {
+        return NGX_OK;
+    }
+
     ngx_http_confluence_range_init();
 
-    return ngx_http_confluence_engine_conf(cf, mcf);
+    return ngx_http_confluence_conf_caches(cf, mcf);
 }
 
 
 static ngx_int_t
 ngx_http_confluence_init_process(ngx_cycle_t *cycle)
 {
+    ngx_uint_t                        i;
+    ngx_http_confluence_cache_t     **caches;
     ngx_http_confluence_main_conf_t  *mcf;
 
     if (ngx_process != NGX_PROCESS_WORKER && ngx_process != NGX_PROCESS_SINGLE)
@@ -428,35 +447,59 @@ ngx_http_confluence_init_process(ngx_cycle_t *cycle)
     mcf = ngx_http_cycle_get_module_main_conf(cycle,
                                               ngx_http_confluence_module);
 
-    if (mcf == NULL || mcf->path == NULL) {
+    if (mcf == NULL) {
         return NGX_OK;
     }
 
-    if (ngx_process == NGX_PROCESS_SINGLE) {
-        ngx_http_confluence_engine_single(cycle, mcf);
+    ngx_http_confluence_segments_init(cycle->log);
+
+    caches = mcf->caches.elts;
+
+    for (i = 0; i < mcf->caches.nelts; i++) {
+
+        if (ngx_process == NGX_PROCESS_SINGLE) {
+            ngx_http_confluence_engine_single(caches[i]);
+        }
+
+        caches[i]->store = ngx_http_confluence_store_create(cycle,
+                                                    &caches[i]->path->name);
+        if (caches[i]->store == NULL) {
+            return NGX_ERROR;
+        }
+
+        caches[i]->link = ngx_http_confluence_link_create(cycle,
+                                                          caches[i]->store);
+        if (caches[i]->link == NULL) {
+            return NGX_ERROR;
+        }
     }
 
-    if (ngx_http_confluence_store_init(cycle, &mcf->path->name) != NGX_OK) {
-        return NGX_ERROR;
-    }
-
-    return ngx_http_confluence_link_init(cycle, &mcf->path->name);
+    return NGX_OK;
 }
 
 
 static void
 ngx_http_confluence_exit_process(ngx_cycle_t *cycle)
 {
+    ngx_uint_t                        i;
+    ngx_http_confluence_cache_t     **caches;
     ngx_http_confluence_main_conf_t  *mcf;
 
     mcf = ngx_http_cycle_get_module_main_conf(cycle,
                                               ngx_http_confluence_module);
 
-    if (mcf == NULL || mcf->path == NULL) {
+    if (mcf == NULL) {
         return;
     }
 
-    ngx_http_confluence_link_close();
+    caches = mcf->caches.elts;
+
+    for (i = 0; i < mcf->caches.nelts; i++) {
+
+        if (caches[i]->link) {
+            ngx_http_confluence_link_close(caches[i]->link);
+        }
+    }
 
     if (ngx_process == NGX_PROCESS_SINGLE) {
         ngx_http_confluence_engine_single_stop();

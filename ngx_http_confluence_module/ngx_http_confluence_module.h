@@ -5,6 +5,8 @@
  *
  *      module.c     directives, hooks
  *      conf.c       reading of directives
+ *      conf_cache.c those that are about caches
+ *      conf_net.c   those that are about the network
  *      route.c      URI -> route
  *      request.c    query and path -> torrent and file
  *      error.c      plain text errors
@@ -29,11 +31,19 @@
  *      waiter.c     what requests say to the engine, and hear
  *      link.c       the worker's end of the control socket
  *      packet.c     packets with descriptors
- *      engine.c     the engine's host
- *      channel.c    log lines from the engine's thread to the main thread
+ *      engine.c     the engines' host
+ *      channel.c    log lines from an engine's thread to the main thread
  *      variables.c  variables for the log
  *
  * Everything runs in a worker, but engine.c, which runs in the cache manager.
+ *
+ * Each cache (confluence_cache_path) has a store and a link in each worker, and
+ * an engine in the cache manager; a request belongs to the cache of its
+ * location:
+ *
+ *      request --> cache --> store: maps, segments ... cache directory
+ *                    |                                    |
+ *                    +-----> link: waiters ... socket ... engine
  */
 
 #ifndef _NGX_HTTP_CONFLUENCE_MODULE_H_INCLUDED_
@@ -50,6 +60,7 @@
 
 
 #define NGX_HTTP_CONFLUENCE_MAX_RANGES  256
+#define NGX_HTTP_CONFLUENCE_READAHEAD   (48 * 1024 * 1024)
 
 #define NGX_HTTP_CONFLUENCE_GRACE_UNSET  (ENGINE_OFF - 1)
 
@@ -63,6 +74,7 @@ typedef struct ngx_http_confluence_ctx_s     ngx_http_confluence_ctx_t;
 typedef struct ngx_http_confluence_states_s  ngx_http_confluence_states_t;
 typedef struct ngx_http_confluence_upload_s  ngx_http_confluence_upload_t;
 typedef struct ngx_http_confluence_ws_s      ngx_http_confluence_ws_t;
+typedef struct ngx_http_confluence_host_s    ngx_http_confluence_host_t;
 
 
 typedef struct {
@@ -78,10 +90,34 @@ typedef struct {
 
 
 typedef struct {
-    ngx_path_t                     *path;
-    off_t                           max_size;   /* bytes, or ENGINE_OFF */
+    ngx_str_t                       text;       /* joined by commas */
+    ngx_array_t                    *addrs;      /* ngx_addr_t; NULL: unset */
+} ngx_http_confluence_listen_t;
 
-    ngx_str_t                       listen;     /* joined by commas */
+
+/* A confluence_cache_path, or a name that asks for one. */
+typedef struct {
+    ngx_str_t                       name;       /* "": it has none */
+    u_char                         *file;       /* where it was first named */
+    ngx_uint_t                      line;
+
+    ngx_path_t                     *path;       /* NULL: not seen yet */
+    off_t                           max_size;   /* bytes, or ENGINE_OFF */
+    ngx_http_confluence_listen_t    listen;
+    size_t                          readahead;  /* of any location */
+    engine_conf_t                  *engine;     /* made of the above */
+
+    ngx_http_confluence_store_t    *store;      /* of a worker */
+    ngx_http_confluence_link_t     *link;
+    ngx_http_confluence_host_t     *host;       /* of the engine's process */
+} ngx_http_confluence_cache_t;
+
+
+typedef struct {
+    ngx_array_t                     caches;     /* of pointers */
+    ngx_http_confluence_cache_t    *cache;      /* if a location names none */
+
+    ngx_http_confluence_listen_t    listen;
     ngx_str_t                       dht_bootstrap;
     ngx_array_t                    *implicit_trackers;  /* char * */
     ngx_str_t                       public_ip;
@@ -94,7 +130,6 @@ typedef struct {
     ngx_int_t                       max_connections;
 
     ngx_int_t                       torrent_grace;  /* ms, or ENGINE_OFF */
-    size_t                          readahead;  /* of any location */
 
     ngx_flag_t                      dht;
     ngx_flag_t                      pex;
@@ -106,14 +141,13 @@ typedef struct {
     ngx_flag_t                      override_trackers;
     ngx_flag_t                      seed;
 
-    engine_conf_t                  *engine;     /* made of the above */
-
     u_char                         *used_file;  /* first "confluence" */
     ngx_uint_t                      used_line;
 } ngx_http_confluence_main_conf_t;
 
 
 typedef struct {
+    ngx_http_confluence_cache_t    *cache;
     ngx_http_confluence_route_t    *route;      /* NULL: by the URI */
     ngx_str_t                       base;       /* URI before "/data" */
     ngx_msec_t                      wait_timeout;
@@ -177,8 +211,18 @@ typedef struct {
 } ngx_http_confluence_data_t;
 
 
+/* From an engine's thread to the main thread. */
+typedef struct {
+    ngx_str_t                       name;       /* of the cache */
+    ngx_connection_t               *connection; /* of the first; NULL: closed */
+    ngx_socket_t                    fds[2];     /* main thread's, engine's */
+    ngx_atomic_t                    lost;       /* lines */
+} ngx_http_confluence_channel_t;
+
+
 struct ngx_http_confluence_ctx_s {
     ngx_http_request_t             *request;
+    ngx_http_confluence_cache_t    *cache;
     ngx_http_confluence_route_t    *route;
     ngx_http_confluence_data_t     *data;       /* NULL: another route */
     ngx_http_confluence_states_t   *states;     /* of /fileState */
@@ -214,10 +258,6 @@ struct ngx_http_confluence_ctx_s {
 
 char *ngx_http_confluence_conf_route(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
-char *ngx_http_confluence_conf_cache_path(ngx_conf_t *cf, ngx_command_t *cmd,
-    void *conf);
-char *ngx_http_confluence_conf_listen(ngx_conf_t *cf, ngx_command_t *cmd,
-    void *conf);
 char *ngx_http_confluence_conf_dht_bootstrap(ngx_conf_t *cf,
     ngx_command_t *cmd, void *conf);
 char *ngx_http_confluence_conf_implicit_tracker(ngx_conf_t *cf,
@@ -230,10 +270,44 @@ char *ngx_http_confluence_conf_blocklist(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 char *ngx_http_confluence_conf_rate(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
-ngx_int_t ngx_http_confluence_conf_join(ngx_conf_t *cf, ngx_str_t *list,
-    ngx_str_t *prefix, ngx_str_t *value);
 char *ngx_http_confluence_conf_torrent_grace(ngx_conf_t *cf,
     ngx_command_t *cmd, void *conf);
+
+/* Appends a value to a list with commas, as the engine takes it. */
+ngx_int_t ngx_http_confluence_conf_join(ngx_conf_t *cf, ngx_str_t *list,
+    ngx_str_t *value);
+
+
+/* conf_cache.c */
+
+char *ngx_http_confluence_conf_cache_path(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+char *ngx_http_confluence_conf_cache(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+
+/*
+ * Completes the caches when the configuration was read, and checks them.
+ * Returns NGX_ERROR (logged) if one is unknown, or two cannot be used together.
+ */
+ngx_int_t ngx_http_confluence_conf_caches(ngx_conf_t *cf,
+    ngx_http_confluence_main_conf_t *mcf);
+
+
+/* conf_net.c */
+
+char *ngx_http_confluence_conf_listen(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+
+/*
+ * Adds [address:]port to what is listened on.  Returns NULL, or what is wrong
+ * with the value, or NGX_CONF_ERROR (logged).
+ */
+char *ngx_http_confluence_conf_listen_add(ngx_conf_t *cf,
+    ngx_http_confluence_listen_t *listen, ngx_str_t *value);
+
+/* An address that two cannot both listen on, or NULL. */
+ngx_str_t *ngx_http_confluence_conf_listen_clash(
+    ngx_http_confluence_listen_t *one, ngx_http_confluence_listen_t *other);
 
 
 /* route.c */
@@ -443,16 +517,18 @@ void ngx_http_confluence_upload_close(ngx_http_confluence_ctx_t *ctx);
 
 /* engine.c */
 
-/* Describes the engine to be started, when the configuration is complete. */
+/* Describes the engine of a cache, when the configuration is complete. */
 ngx_int_t ngx_http_confluence_engine_conf(ngx_conf_t *cf,
-    ngx_http_confluence_main_conf_t *mcf);
+    ngx_http_confluence_main_conf_t *mcf, ngx_http_confluence_cache_t *cache);
 
-/* The cache manager's callback: starts the engine in its process. */
+/*
+ * The cache manager's callback for the path of a cache, which is data: starts
+ * its engine in this process.
+ */
 ngx_msec_t ngx_http_confluence_engine_manager(void *data);
 
-/* In single process mode the engine runs beside the only worker. */
-void ngx_http_confluence_engine_single(ngx_cycle_t *cycle,
-    ngx_http_confluence_main_conf_t *mcf);
+/* In single process mode the engines run beside the only worker. */
+void ngx_http_confluence_engine_single(ngx_http_confluence_cache_t *cache);
 void ngx_http_confluence_engine_single_stop(void);
 
 /*
@@ -462,16 +538,19 @@ void ngx_http_confluence_engine_single_stop(void);
 ngx_uint_t ngx_http_confluence_engine_user(ngx_uint_t restore);
 
 
-/* channel.c: from the engine's thread to the main thread of its host */
+/* channel.c: from an engine's thread to the main thread of its host */
 
-/* Prepares the channel, if it is not there yet.  Main thread. */
-ngx_int_t ngx_http_confluence_channel_open(void);
-void ngx_http_confluence_channel_close(void);
+/* Opens the channel, if it is closed.  Main thread. */
+ngx_int_t ngx_http_confluence_channel_open(
+    ngx_http_confluence_channel_t *channel);
+void ngx_http_confluence_channel_close(
+    ngx_http_confluence_channel_t *channel);
 
 /* Writes to nginx's log what has come so far.  Main thread. */
-void ngx_http_confluence_channel_lines(void);
+void ngx_http_confluence_channel_lines(
+    ngx_http_confluence_channel_t *channel);
 
-/* Callbacks of engine_conf_t.  Engine's thread; never wait. */
+/* Callbacks of engine_conf_t, ctx is the channel.  Engine's thread, no wait. */
 void ngx_http_confluence_channel_log(void *ctx, int level, const char *text,
     size_t len);
 void ngx_http_confluence_channel_idle(void *ctx);

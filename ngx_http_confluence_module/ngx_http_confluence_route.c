@@ -119,11 +119,12 @@ ngx_http_confluence_route(ngx_str_t *name)
 ngx_int_t
 ngx_http_confluence_handler(ngx_http_request_t *r)
 {
-    ngx_int_t                     rc;
-    ngx_str_t                     rest, path, *p;
-    ngx_uint_t                    escaped;
-    ngx_http_confluence_ctx_t    *ctx;
-    ngx_http_confluence_route_t  *route;
+    ngx_int_t                        rc;
+    ngx_str_t                        rest, path, *p;
+    ngx_uint_t                       escaped;
+    ngx_http_confluence_ctx_t       *ctx;
+    ngx_http_confluence_route_t     *route;
+    ngx_http_confluence_loc_conf_t  *lcf;
 
     rc = ngx_http_confluence_dispatch(r, &route, &rest);
 
@@ -165,8 +166,12 @@ ngx_http_confluence_handler(ngx_http_request_t *r)
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
+    lcf = ngx_http_get_module_loc_conf(r, ngx_http_confluence_module);
+
     ctx->request = r;
+    ctx->cache = lcf->cache;
     ctx->route = route;
+    ctx->waiter.link = ctx->cache->link;
     ctx->waiter.fd = NGX_INVALID_FILE;
     ctx->waiter.reply_fd = NGX_INVALID_FILE;
 

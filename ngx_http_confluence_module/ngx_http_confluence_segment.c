@@ -8,7 +8,6 @@
 
 
 typedef struct {
-    ngx_str_t    path;
     ngx_log_t   *log;
 
     ngx_queue_t  idle;          /* least recently used first */
@@ -36,7 +35,7 @@ static ngx_http_confluence_segments_t  ngx_http_confluence_segments;
 
 
 void
-ngx_http_confluence_segments_init(ngx_str_t *path, ngx_log_t *log)
+ngx_http_confluence_segments_init(ngx_log_t *log)
 {
     struct rlimit                    rlmt;
     ngx_http_confluence_segments_t  *segments;
@@ -45,7 +44,6 @@ ngx_http_confluence_segments_init(ngx_str_t *path, ngx_log_t *log)
 
     ngx_memzero(segments, sizeof(ngx_http_confluence_segments_t));
 
-    segments->path = *path;
     segments->log = log;
 
     ngx_queue_init(&segments->idle);
@@ -59,21 +57,6 @@ ngx_http_confluence_segments_init(ngx_str_t *path, ngx_log_t *log)
         && rlmt.rlim_cur / 4 < segments->max)
     {
         segments->max = rlmt.rlim_cur / 4;
-    }
-}
-
-
-void
-ngx_http_confluence_segments_close(void)
-{
-    ngx_http_confluence_segments_t  *segments;
-
-    segments = &ngx_http_confluence_segments;
-
-    while (!ngx_queue_empty(&segments->idle)) {
-        ngx_http_confluence_segment_drop(
-                   ngx_queue_data(ngx_queue_head(&segments->idle),
-                                  ngx_http_confluence_segment_t, queue));
     }
 }
 
@@ -154,10 +137,12 @@ ngx_http_confluence_segment_open(ngx_http_confluence_torrent_t *torrent,
     ngx_uint_t direct, ngx_log_t *log)
 {
     u_char     *p, name[NGX_MAX_PATH + MAP_SEGMENT_NAME];
+    ngx_str_t  *path;
     ngx_err_t   err;
 
-    p = ngx_cpymem(name, ngx_http_confluence_segments.path.data,
-                   ngx_http_confluence_segments.path.len);
+    path = &torrent->store->path;
+
+    p = ngx_cpymem(name, path->data, path->len);
     *p++ = '/';
 
     segment->name.data = segment->name_data;
@@ -360,7 +345,7 @@ ngx_http_confluence_segment_evicted(ngx_http_confluence_torrent_t *torrent,
 
 
 void
-ngx_http_confluence_segments_sweep(void)
+ngx_http_confluence_segments_sweep(ngx_http_confluence_store_t *store)
 {
     ngx_queue_t                     *q, *next;
     ngx_http_confluence_segment_t   *segment;
@@ -375,7 +360,9 @@ ngx_http_confluence_segments_sweep(void)
         next = ngx_queue_next(q);
         segment = ngx_queue_data(q, ngx_http_confluence_segment_t, queue);
 
-        if (ngx_http_confluence_segment_stale(segment)) {
+        if (segment->torrent->store == store
+            && ngx_http_confluence_segment_stale(segment))
+        {
             ngx_http_confluence_segment_drop(segment);
         }
     }

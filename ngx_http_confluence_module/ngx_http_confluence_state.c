@@ -22,6 +22,7 @@
 
 
 struct ngx_http_confluence_states_s {
+    ngx_http_confluence_link_t     *link;
     ngx_http_confluence_torrent_t  *torrent;
 
     uint64_t                        begin;  /* of the file, piece space */
@@ -72,6 +73,7 @@ ngx_http_confluence_state_handler(ngx_http_request_t *r,
     cln->handler = ngx_http_confluence_state_cleanup;
     cln->data = s;
 
+    s->link = ctx->cache->link;
     ctx->states = s;
 
     return ngx_http_confluence_start(r, ctx, ngx_http_confluence_state_run);
@@ -304,7 +306,7 @@ ngx_http_confluence_state_piece(ngx_http_confluence_states_t *s, u_char *p)
 
     /* what an engine that died has left of its work is not true any more */
 
-    if (ngx_http_confluence_link_connection() == NULL) {
+    if (ngx_http_confluence_link_connection(s->link) == NULL) {
         state &= MAP_COMPLETE;
     }
 

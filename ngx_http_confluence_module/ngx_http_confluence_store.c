@@ -16,25 +16,10 @@ typedef struct {
 } ngx_http_confluence_alias_t;
 
 
-typedef struct {
-    ngx_str_t              path;
-    ngx_log_t             *log;
-
-    ngx_rbtree_t           torrents;
-    ngx_rbtree_node_t      torrents_sentinel;
-    ngx_queue_t            idle_torrents;
-    ngx_uint_t             torrents_n;
-
-    ngx_rbtree_t           aliases;
-    ngx_rbtree_node_t      aliases_sentinel;
-    ngx_queue_t            aliases_queue;
-    ngx_uint_t             aliases_n;
-} ngx_http_confluence_store_t;
-
-
 static ngx_http_confluence_torrent_t *ngx_http_confluence_store_lookup(
-    u_char *ih);
-static ngx_int_t ngx_http_confluence_store_open(u_char *ih,
+    ngx_http_confluence_store_t *store, u_char *ih);
+static ngx_int_t ngx_http_confluence_store_open(
+    ngx_http_confluence_store_t *store, u_char *ih,
     ngx_http_confluence_torrent_t **torrent, ngx_log_t *log);
 static void ngx_http_confluence_store_detach(
     ngx_http_confluence_torrent_t *torrent);
@@ -42,17 +27,15 @@ static void ngx_http_confluence_store_free(
     ngx_http_confluence_torrent_t *torrent);
 
 
-static ngx_http_confluence_store_t  ngx_http_confluence_store;
-
-
-ngx_int_t
-ngx_http_confluence_store_init(ngx_cycle_t *cycle, ngx_str_t *path)
+ngx_http_confluence_store_t *
+ngx_http_confluence_store_create(ngx_cycle_t *cycle, ngx_str_t *path)
 {
     ngx_http_confluence_store_t  *store;
 
-    store = &ngx_http_confluence_store;
-
-    ngx_memzero(store, sizeof(ngx_http_confluence_store_t));
+    store = ngx_pcalloc(cycle->pool, sizeof(ngx_http_confluence_store_t));
+    if (store == NULL) {
+        return NULL;
+    }
 
     store->path = *path;
     store->log = cycle->log;
@@ -64,56 +47,34 @@ ngx_http_confluence_store_init(ngx_cycle_t *cycle, ngx_str_t *path)
 
     ngx_queue_init(&store->idle_torrents);
     ngx_queue_init(&store->aliases_queue);
+    ngx_queue_init(&store->watches);
 
-    ngx_http_confluence_segments_init(path, cycle->log);
-
-    return NGX_OK;
-}
-
-
-void
-ngx_http_confluence_store_close(void)
-{
-    ngx_queue_t                    *q;
-    ngx_http_confluence_store_t    *store;
-    ngx_http_confluence_torrent_t  *torrent;
-
-    store = &ngx_http_confluence_store;
-
-    ngx_http_confluence_segments_close();
-
-    while (!ngx_queue_empty(&store->idle_torrents)) {
-        q = ngx_queue_head(&store->idle_torrents);
-        torrent = ngx_queue_data(q, ngx_http_confluence_torrent_t, queue);
-
-        ngx_http_confluence_store_detach(torrent);
-    }
+    return store;
 }
 
 
 ngx_int_t
-ngx_http_confluence_store_torrent(u_char *ih,
-    ngx_http_confluence_torrent_t **torrent, ngx_log_t *log)
+ngx_http_confluence_store_torrent(ngx_http_confluence_store_t *store,
+    u_char *ih, ngx_http_confluence_torrent_t **torrent, ngx_log_t *log)
 {
     uint32_t                        hash;
     ngx_str_t                       name;
     ngx_http_confluence_alias_t    *alias;
     ngx_http_confluence_torrent_t  *t;
 
-    if (ngx_http_confluence_store.aliases_n) {
+    if (store->aliases_n) {
         hash = ngx_crc32_short(ih, 20);
         name.len = 20;
         name.data = ih;
 
         alias = (ngx_http_confluence_alias_t *)
-                    ngx_str_rbtree_lookup(&ngx_http_confluence_store.aliases,
-                                          &name, hash);
+                    ngx_str_rbtree_lookup(&store->aliases, &name, hash);
         if (alias) {
             ih = alias->ih;
         }
     }
 
-    t = ngx_http_confluence_store_lookup(ih);
+    t = ngx_http_confluence_store_lookup(store, ih);
 
     if (t && !map_usable(&t->map)) {
         ngx_http_confluence_store_detach(t);
@@ -121,7 +82,7 @@ ngx_http_confluence_store_torrent(u_char *ih,
     }
 
     if (t == NULL) {
-        return ngx_http_confluence_store_open(ih, torrent, log);
+        return ngx_http_confluence_store_open(store, ih, torrent, log);
     }
 
     if (t->refs++ == 0) {
@@ -135,7 +96,8 @@ ngx_http_confluence_store_torrent(u_char *ih,
 
 
 static ngx_http_confluence_torrent_t *
-ngx_http_confluence_store_lookup(u_char *ih)
+ngx_http_confluence_store_lookup(ngx_http_confluence_store_t *store,
+    u_char *ih)
 {
     uint32_t   hash;
     ngx_str_t  name;
@@ -145,22 +107,18 @@ ngx_http_confluence_store_lookup(u_char *ih)
     name.data = ih;
 
     return (ngx_http_confluence_torrent_t *)
-               ngx_str_rbtree_lookup(&ngx_http_confluence_store.torrents,
-                                     &name, hash);
+               ngx_str_rbtree_lookup(&store->torrents, &name, hash);
 }
 
 
 static ngx_int_t
-ngx_http_confluence_store_open(u_char *ih,
-    ngx_http_confluence_torrent_t **torrent, ngx_log_t *log)
+ngx_http_confluence_store_open(ngx_http_confluence_store_t *store,
+    u_char *ih, ngx_http_confluence_torrent_t **torrent, ngx_log_t *log)
 {
     u_char                          hex[41];
     ngx_err_t                       err;
     ngx_queue_t                    *q;
-    ngx_http_confluence_store_t    *store;
     ngx_http_confluence_torrent_t  *t;
-
-    store = &ngx_http_confluence_store;
 
     t = ngx_calloc(sizeof(ngx_http_confluence_torrent_t), log);
     if (t == NULL) {
@@ -186,6 +144,7 @@ ngx_http_confluence_store_open(u_char *ih,
     t->sn.node.key = ngx_crc32_short(ih, 20);
     t->sn.str.len = 20;
     t->sn.str.data = t->ih;
+    t->store = store;
     t->refs = 1;
 
     ngx_rbtree_init(&t->segments, &t->sentinel, ngx_rbtree_insert_value);
@@ -210,7 +169,8 @@ ngx_http_confluence_store_open(u_char *ih,
 void
 ngx_http_confluence_store_leave(ngx_http_confluence_torrent_t *torrent)
 {
-    ngx_queue_t  *q;
+    ngx_queue_t                  *q;
+    ngx_http_confluence_store_t  *store;
 
     if (--torrent->refs) {
         return;
@@ -221,11 +181,12 @@ ngx_http_confluence_store_leave(ngx_http_confluence_torrent_t *torrent)
         return;
     }
 
-    ngx_queue_insert_tail(&ngx_http_confluence_store.idle_torrents,
-                          &torrent->queue);
+    store = torrent->store;
 
-    if (ngx_http_confluence_store.torrents_n > NGX_HTTP_CONFLUENCE_MAX_MAPS) {
-        q = ngx_queue_head(&ngx_http_confluence_store.idle_torrents);
+    ngx_queue_insert_tail(&store->idle_torrents, &torrent->queue);
+
+    if (store->torrents_n > NGX_HTTP_CONFLUENCE_MAX_MAPS) {
+        q = ngx_queue_head(&store->idle_torrents);
 
         ngx_http_confluence_store_detach(
                    ngx_queue_data(q, ngx_http_confluence_torrent_t, queue));
@@ -242,8 +203,8 @@ ngx_http_confluence_store_detach(ngx_http_confluence_torrent_t *torrent)
         ngx_queue_remove(&torrent->queue);
     }
 
-    ngx_rbtree_delete(&ngx_http_confluence_store.torrents, &torrent->sn.node);
-    ngx_http_confluence_store.torrents_n--;
+    ngx_rbtree_delete(&torrent->store->torrents, &torrent->sn.node);
+    torrent->store->torrents_n--;
     torrent->stale = 1;
 
     /* held meanwhile: dropping the last segment would free it */
@@ -267,18 +228,16 @@ ngx_http_confluence_store_free(ngx_http_confluence_torrent_t *torrent)
 
 
 void
-ngx_http_confluence_store_alias(u_char *alias, u_char *ih)
+ngx_http_confluence_store_alias(ngx_http_confluence_store_t *store,
+    u_char *alias, u_char *ih)
 {
     ngx_queue_t                  *q;
     ngx_str_t                     name;
     ngx_http_confluence_alias_t  *a;
-    ngx_http_confluence_store_t  *store;
 
     if (ngx_memcmp(alias, ih, 20) == 0) {
         return;
     }
-
-    store = &ngx_http_confluence_store;
 
     name.len = 20;
     name.data = alias;
@@ -320,11 +279,12 @@ ngx_http_confluence_store_alias(u_char *alias, u_char *ih)
 
 
 void
-ngx_http_confluence_store_evicted(u_char *ih, uint32_t number)
+ngx_http_confluence_store_evicted(ngx_http_confluence_store_t *store,
+    u_char *ih, uint32_t number)
 {
     ngx_http_confluence_torrent_t  *torrent;
 
-    torrent = ngx_http_confluence_store_lookup(ih);
+    torrent = ngx_http_confluence_store_lookup(store, ih);
 
     if (torrent) {
         ngx_http_confluence_segment_evicted(torrent, number);
@@ -333,15 +293,12 @@ ngx_http_confluence_store_evicted(u_char *ih, uint32_t number)
 
 
 void
-ngx_http_confluence_store_sweep(void)
+ngx_http_confluence_store_sweep(ngx_http_confluence_store_t *store)
 {
     ngx_queue_t                    *q, *next;
-    ngx_http_confluence_store_t    *store;
     ngx_http_confluence_torrent_t  *torrent;
 
-    store = &ngx_http_confluence_store;
-
-    ngx_http_confluence_segments_sweep();
+    ngx_http_confluence_segments_sweep(store);
 
     for (q = ngx_queue_head(&store->idle_torrents);
          q != ngx_queue_sentinel(&store->idle_torrents);

@@ -15,8 +15,9 @@
  *  3. A retired map is stale in the same way; the next request opens the new
  *     one.
  *
- * One store per worker process; nothing here is shared, nothing blocks but
- * open(), mmap() and close() of local files.
+ * One store per cache and worker process; nothing here is shared, nothing
+ * blocks but open(), mmap() and close() of local files.  The limit on idle
+ * descriptors is one for all stores, since that on descriptors is.
  */
 
 #ifndef _NGX_HTTP_CONFLUENCE_STORE_H_INCLUDED_
@@ -29,16 +30,35 @@
 
 
 typedef struct {
-    ngx_str_node_t               sn;        /* by ih */
-    u_char                       ih[20];
-    map_t                        map;
+    ngx_str_t                    path;      /* terminated, of the directory */
+    ngx_log_t                   *log;
 
-    ngx_rbtree_t                 segments;  /* by number */
-    ngx_rbtree_node_t            sentinel;
+    ngx_rbtree_t                 torrents;
+    ngx_rbtree_node_t            torrents_sentinel;
+    ngx_queue_t                  idle_torrents;
+    ngx_uint_t                   torrents_n;
 
-    ngx_queue_t                  queue;     /* while refs is 0 */
-    ngx_uint_t                   refs;      /* requests and open segments */
-    unsigned                     stale:1;
+    ngx_rbtree_t                 aliases;
+    ngx_rbtree_node_t            aliases_sentinel;
+    ngx_queue_t                  aliases_queue;
+    ngx_uint_t                   aliases_n;
+
+    ngx_queue_t                  watches;   /* watch.c */
+} ngx_http_confluence_store_t;
+
+
+typedef struct {
+    ngx_str_node_t                sn;       /* by ih */
+    u_char                        ih[20];
+    map_t                         map;
+    ngx_http_confluence_store_t  *store;
+
+    ngx_rbtree_t                  segments; /* by number */
+    ngx_rbtree_node_t             sentinel;
+
+    ngx_queue_t                   queue;    /* while refs is 0 */
+    ngx_uint_t                    refs;     /* requests and open segments */
+    unsigned                      stale:1;
 } ngx_http_confluence_torrent_t;
 
 
@@ -59,13 +79,11 @@ typedef struct {
 /* store.c */
 
 /*
- * Prepares the store of this process for a cache directory (a terminated
- * absolute path, kept).
+ * Makes the store of this process for a cache directory (a terminated absolute
+ * path, kept).  Returns NULL if out of memory.
  */
-ngx_int_t ngx_http_confluence_store_init(ngx_cycle_t *cycle, ngx_str_t *path);
-
-/* Closes what is open and unused; for the exit of the process. */
-void ngx_http_confluence_store_close(void);
+ngx_http_confluence_store_t *ngx_http_confluence_store_create(
+    ngx_cycle_t *cycle, ngx_str_t *path);
 
 /*
  * Finds or opens the map of a torrent by any of its infohashes and takes a
@@ -73,7 +91,8 @@ void ngx_http_confluence_store_close(void);
  *
  * Returns NGX_OK, NGX_DECLINED if there is no usable map, NGX_ERROR (logged).
  */
-ngx_int_t ngx_http_confluence_store_torrent(u_char *ih,
+ngx_int_t ngx_http_confluence_store_torrent(
+    ngx_http_confluence_store_t *store, u_char *ih,
     ngx_http_confluence_torrent_t **torrent, ngx_log_t *log);
 void ngx_http_confluence_store_leave(ngx_http_confluence_torrent_t *torrent);
 
@@ -81,16 +100,18 @@ void ngx_http_confluence_store_leave(ngx_http_confluence_torrent_t *torrent);
  * Remembers that a torrent asked for as alias has the name ih (20 bytes each).
  * Forgotten when memory is short: the engine is asked again then.
  */
-void ngx_http_confluence_store_alias(u_char *alias, u_char *ih);
+void ngx_http_confluence_store_alias(ngx_http_confluence_store_t *store,
+    u_char *alias, u_char *ih);
 
 /* The engine evicted a segment: its descriptor would hold disk space. */
-void ngx_http_confluence_store_evicted(u_char *ih, uint32_t number);
+void ngx_http_confluence_store_evicted(ngx_http_confluence_store_t *store,
+    u_char *ih, uint32_t number);
 
 /*
  * Looks at everything for which such a hint may have been lost; after the
  * link to the engine was broken.
  */
-void ngx_http_confluence_store_sweep(void);
+void ngx_http_confluence_store_sweep(ngx_http_confluence_store_t *store);
 
 
 /* segment.c */
@@ -110,10 +131,11 @@ ngx_int_t ngx_http_confluence_segment(
 void ngx_http_confluence_segment_release(
     ngx_http_confluence_segment_t *segment);
 
+/* Prepares this process. */
+void ngx_http_confluence_segments_init(ngx_log_t *log);
+
 /* For store.c: the same as its functions of these names. */
-void ngx_http_confluence_segments_init(ngx_str_t *path, ngx_log_t *log);
-void ngx_http_confluence_segments_close(void);
-void ngx_http_confluence_segments_sweep(void);
+void ngx_http_confluence_segments_sweep(ngx_http_confluence_store_t *store);
 void ngx_http_confluence_segment_evicted(
     ngx_http_confluence_torrent_t *torrent, uint32_t number);
 

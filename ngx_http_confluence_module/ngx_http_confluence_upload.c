@@ -202,13 +202,11 @@ static ngx_int_t
 ngx_http_confluence_upload_open(ngx_http_request_t *r,
     ngx_http_confluence_ctx_t *ctx)
 {
-    off_t                             length;
-    ngx_int_t                         rc;
-    ngx_http_confluence_upload_t     *u;
-    ngx_http_confluence_main_conf_t  *mcf;
+    off_t                          length;
+    ngx_int_t                      rc;
+    ngx_http_confluence_upload_t  *u;
 
     u = ctx->upload;
-    mcf = ngx_http_get_module_main_conf(r, ngx_http_confluence_module);
 
     if (r->request_body == NULL) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
@@ -218,8 +216,9 @@ ngx_http_confluence_upload_open(ngx_http_request_t *r,
 
     u->opened = 1;
 
-    rc = ngx_http_confluence_stage_open(&u->form.stage, &mcf->path->name,
-                                        r->pool, r->connection->log);
+    rc = ngx_http_confluence_stage_open(&u->form.stage,
+                                        &ctx->cache->store->path, r->pool,
+                                        r->connection->log);
     if (rc != NGX_OK) {
         return ngx_http_confluence_form_staged(&u->form, rc);
     }

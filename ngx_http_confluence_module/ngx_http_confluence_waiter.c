@@ -7,21 +7,6 @@
 #include "ngx_http_confluence_waiter.h"
 
 
-#define NGX_HTTP_CONFLUENCE_RELEASED  1024
-
-
-typedef struct {
-    ngx_rbtree_t         tree;          /* by tag */
-    ngx_rbtree_node_t    sentinel;
-    ngx_queue_t          queue;         /* those that have something to say */
-    uint32_t             tag;
-
-    /* RELEASE of waiters that are gone, when the socket was full */
-    uint32_t             released[NGX_HTTP_CONFLUENCE_RELEASED];
-    ngx_uint_t           released_n;
-} ngx_http_confluence_waiters_t;
-
-
 static void ngx_http_confluence_waiter_say(ngx_http_confluence_waiter_t *w,
     ngx_uint_t what);
 static ngx_int_t ngx_http_confluence_waiter_said(
@@ -32,21 +17,15 @@ static ngx_int_t ngx_http_confluence_waiter_send_release(uint32_t tag,
     ngx_connection_t *c);
 static void ngx_http_confluence_waiter_answer(ngx_http_confluence_waiter_t *w,
     proto_msg_t *msg, u_char *body, ngx_fd_t *fd);
-static void ngx_http_confluence_waiters_wake(void);
+static void ngx_http_confluence_waiters_wake(
+    ngx_http_confluence_waiters_t *ws);
 static ngx_http_confluence_waiter_t *ngx_http_confluence_waiter_find(
-    uint32_t tag);
-
-
-static ngx_http_confluence_waiters_t  ngx_http_confluence_waiters;
+    ngx_http_confluence_waiters_t *ws, uint32_t tag);
 
 
 void
-ngx_http_confluence_waiters_init(void)
+ngx_http_confluence_waiters_init(ngx_http_confluence_waiters_t *ws)
 {
-    ngx_http_confluence_waiters_t  *ws;
-
-    ws = &ngx_http_confluence_waiters;
-
     ngx_memzero(ws, sizeof(ngx_http_confluence_waiters_t));
 
     ngx_rbtree_init(&ws->tree, &ws->sentinel, ngx_rbtree_insert_value);
@@ -103,10 +82,9 @@ ngx_http_confluence_waiter_say(ngx_http_confluence_waiter_t *w,
     ngx_uint_t what)
 {
     ngx_uint_t                      full;
-    ngx_connection_t               *c;
     ngx_http_confluence_waiters_t  *ws;
 
-    ws = &ngx_http_confluence_waiters;
+    ws = &w->link->waiters;
 
     if (w->failed || w->replied) {
         return;
@@ -115,7 +93,7 @@ ngx_http_confluence_waiter_say(ngx_http_confluence_waiter_t *w,
     if (!w->active) {
         do {
             ws->tag++;
-        } while (ws->tag == 0 || ngx_http_confluence_waiter_find(ws->tag));
+        } while (ws->tag == 0 || ngx_http_confluence_waiter_find(ws, ws->tag));
 
         w->active = 1;
         w->node.key = ws->tag;
@@ -123,11 +101,9 @@ ngx_http_confluence_waiter_say(ngx_http_confluence_waiter_t *w,
         ngx_rbtree_insert(&ws->tree, &w->node);
     }
 
-    c = ngx_http_confluence_link_connection();
-
     /* when there is no engine, it is said to the next one */
 
-    if (c == NULL) {
+    if (ngx_http_confluence_link_connection(w->link) == NULL) {
         return;
     }
 
@@ -140,8 +116,8 @@ ngx_http_confluence_waiter_say(ngx_http_confluence_waiter_t *w,
 
     w->say |= what;
 
-    if (!full && ngx_http_confluence_waiters_flush(c) != NGX_OK) {
-        ngx_http_confluence_link_failed();
+    if (!full && ngx_http_confluence_waiters_flush(w->link) != NGX_OK) {
+        ngx_http_confluence_link_failed(w->link);
     }
 }
 
@@ -158,7 +134,7 @@ ngx_http_confluence_waiter_release(ngx_http_confluence_waiter_t *w)
         return;
     }
 
-    ws = &ngx_http_confluence_waiters;
+    ws = &w->link->waiters;
 
     /* the deletion clears the key */
 
@@ -172,7 +148,7 @@ ngx_http_confluence_waiter_release(ngx_http_confluence_waiter_t *w)
         ngx_queue_remove(&w->queue);
     }
 
-    c = ngx_http_confluence_link_connection();
+    c = ngx_http_confluence_link_connection(w->link);
 
     if (c == NULL || !w->said || w->failed || w->replied) {
         return;
@@ -193,19 +169,21 @@ ngx_http_confluence_waiter_release(ngx_http_confluence_waiter_t *w)
     /* end of file releases all tags; those in use are said again */
 
     if (rc != NGX_OK) {
-        ngx_http_confluence_link_failed();
+        ngx_http_confluence_link_failed(w->link);
     }
 }
 
 
 ngx_int_t
-ngx_http_confluence_waiters_flush(ngx_connection_t *c)
+ngx_http_confluence_waiters_flush(ngx_http_confluence_link_t *link)
 {
     ngx_int_t                       rc;
     ngx_queue_t                    *q;
+    ngx_connection_t               *c;
     ngx_http_confluence_waiters_t  *ws;
 
-    ws = &ngx_http_confluence_waiters;
+    c = link->connection;
+    ws = &link->waiters;
 
     rc = NGX_OK;
 
@@ -345,13 +323,13 @@ ngx_http_confluence_waiter_send_release(uint32_t tag, ngx_connection_t *c)
 
 
 void
-ngx_http_confluence_waiters_resume(ngx_connection_t *c)
+ngx_http_confluence_waiters_resume(ngx_http_confluence_link_t *link)
 {
     ngx_rbtree_node_t              *node;
     ngx_http_confluence_waiter_t   *w;
     ngx_http_confluence_waiters_t  *ws;
 
-    ws = &ngx_http_confluence_waiters;
+    ws = &link->waiters;
 
     if (ws->tree.root == &ws->sentinel) {
         return;
@@ -386,22 +364,19 @@ ngx_http_confluence_waiters_resume(ngx_connection_t *c)
 
     /* hints of the time between are lost */
 
-    ngx_http_confluence_waiters_wake();
+    ngx_http_confluence_waiters_wake(ws);
 
-    if (ngx_http_confluence_waiters_flush(c) != NGX_OK) {
-        ngx_http_confluence_link_failed();
+    if (ngx_http_confluence_waiters_flush(link) != NGX_OK) {
+        ngx_http_confluence_link_failed(link);
     }
 }
 
 
 void
-ngx_http_confluence_waiters_lost(void)
+ngx_http_confluence_waiters_lost(ngx_http_confluence_waiters_t *ws)
 {
-    ngx_rbtree_node_t              *node;
-    ngx_http_confluence_waiter_t   *w;
-    ngx_http_confluence_waiters_t  *ws;
-
-    ws = &ngx_http_confluence_waiters;
+    ngx_rbtree_node_t             *node;
+    ngx_http_confluence_waiter_t  *w;
 
     ws->released_n = 0;
     ngx_queue_init(&ws->queue);
@@ -429,17 +404,17 @@ ngx_http_confluence_waiters_lost(void)
 
 
 void
-ngx_http_confluence_waiters_answer(proto_msg_t *msg, u_char *body,
-    ngx_fd_t *fd)
+ngx_http_confluence_waiters_answer(ngx_http_confluence_waiters_t *ws,
+    proto_msg_t *msg, u_char *body, ngx_fd_t *fd)
 {
     ngx_http_confluence_waiter_t  *w;
 
     if (msg->type == PROTO_WAKE && msg->tag == 0) {
-        ngx_http_confluence_waiters_wake();
+        ngx_http_confluence_waiters_wake(ws);
         return;
     }
 
-    w = ngx_http_confluence_waiter_find(msg->tag);
+    w = ngx_http_confluence_waiter_find(ws, msg->tag);
 
     if (w) {
         ngx_http_confluence_waiter_answer(w, msg, body, fd);
@@ -515,13 +490,10 @@ ngx_http_confluence_waiter_answer(ngx_http_confluence_waiter_t *w,
 
 
 static void
-ngx_http_confluence_waiters_wake(void)
+ngx_http_confluence_waiters_wake(ngx_http_confluence_waiters_t *ws)
 {
-    ngx_rbtree_node_t              *node;
-    ngx_http_confluence_waiter_t   *w;
-    ngx_http_confluence_waiters_t  *ws;
-
-    ws = &ngx_http_confluence_waiters;
+    ngx_rbtree_node_t             *node;
+    ngx_http_confluence_waiter_t  *w;
 
     if (ws->tree.root == &ws->sentinel) {
         return;
@@ -539,12 +511,10 @@ ngx_http_confluence_waiters_wake(void)
 
 
 static ngx_http_confluence_waiter_t *
-ngx_http_confluence_waiter_find(uint32_t tag)
+ngx_http_confluence_waiter_find(ngx_http_confluence_waiters_t *ws,
+    uint32_t tag)
 {
-    ngx_rbtree_node_t              *node;
-    ngx_http_confluence_waiters_t  *ws;
-
-    ws = &ngx_http_confluence_waiters;
+    ngx_rbtree_node_t  *node;
 
     node = ws->tree.root;
 

@@ -20,7 +20,8 @@ struct ngx_http_confluence_watch_s {
 };
 
 
-static ngx_http_confluence_watch_t *ngx_http_confluence_watch_find(u_char *ih);
+static ngx_http_confluence_watch_t *ngx_http_confluence_watch_find(
+    ngx_http_confluence_store_t *store, u_char *ih);
 static ngx_http_confluence_watch_t *ngx_http_confluence_watch_create(
     ngx_http_confluence_torrent_t *torrent, ngx_log_t *log);
 static void ngx_http_confluence_watch_free(ngx_http_confluence_watch_t *watch);
@@ -31,16 +32,6 @@ static void ngx_http_confluence_watch_tell(ngx_http_confluence_watch_t *watch,
 static void ngx_http_confluence_watch_post(ngx_http_confluence_watch_t *watch);
 static uint16_t ngx_http_confluence_watch_look(
     ngx_http_confluence_watch_t *watch, uint32_t piece);
-
-
-static ngx_queue_t  ngx_http_confluence_watches;
-
-
-void
-ngx_http_confluence_watches_init(void)
-{
-    ngx_queue_init(&ngx_http_confluence_watches);
-}
 
 
 ngx_int_t
@@ -58,7 +49,7 @@ ngx_http_confluence_watch_enter(ngx_http_confluence_watcher_t *watcher,
         return NGX_ERROR;
     }
 
-    watch = ngx_http_confluence_watch_find(torrent->ih);
+    watch = ngx_http_confluence_watch_find(torrent->store, torrent->ih);
 
     if (watch) {
         ngx_http_confluence_store_leave(torrent);
@@ -80,13 +71,14 @@ ngx_http_confluence_watch_enter(ngx_http_confluence_watcher_t *watcher,
 
 
 static ngx_http_confluence_watch_t *
-ngx_http_confluence_watch_find(u_char *ih)
+ngx_http_confluence_watch_find(ngx_http_confluence_store_t *store,
+    u_char *ih)
 {
     ngx_queue_t                  *q;
     ngx_http_confluence_watch_t  *watch;
 
-    for (q = ngx_queue_head(&ngx_http_confluence_watches);
-         q != ngx_queue_sentinel(&ngx_http_confluence_watches);
+    for (q = ngx_queue_head(&store->watches);
+         q != ngx_queue_sentinel(&store->watches);
          q = ngx_queue_next(q))
     {
         watch = ngx_queue_data(q, ngx_http_confluence_watch_t, queue);
@@ -118,7 +110,7 @@ ngx_http_confluence_watch_create(ngx_http_confluence_torrent_t *torrent,
     watch->torrent = torrent;
     watch->piece_n = torrent->map.header->piece_n;
 
-    ngx_queue_insert_tail(&ngx_http_confluence_watches, &watch->queue);
+    ngx_queue_insert_tail(&torrent->store->watches, &watch->queue);
 
     watch->seen = ngx_alloc(((size_t) watch->piece_n + 1) * sizeof(uint16_t),
                             log);
@@ -171,13 +163,13 @@ ngx_http_confluence_watch_free(ngx_http_confluence_watch_t *watch)
 
 
 void
-ngx_http_confluence_watches_lost(void)
+ngx_http_confluence_watches_lost(ngx_http_confluence_store_t *store)
 {
     ngx_queue_t                  *q;
     ngx_http_confluence_watch_t  *watch;
 
-    for (q = ngx_queue_head(&ngx_http_confluence_watches);
-         q != ngx_queue_sentinel(&ngx_http_confluence_watches);
+    for (q = ngx_queue_head(&store->watches);
+         q != ngx_queue_sentinel(&store->watches);
          q = ngx_queue_next(q))
     {
         watch = ngx_queue_data(q, ngx_http_confluence_watch_t, queue);
@@ -201,7 +193,8 @@ ngx_http_confluence_watch_ready(ngx_http_confluence_watcher_t *watcher,
 
     /* the engine may have made another map */
 
-    if (ngx_http_confluence_store_torrent(watch->torrent->ih, &torrent, log)
+    if (ngx_http_confluence_store_torrent(watch->torrent->store,
+                                          watch->torrent->ih, &torrent, log)
         != NGX_OK)
     {
         return;
@@ -251,13 +244,14 @@ ngx_http_confluence_watch_compare(ngx_http_confluence_watch_t *watch)
 
 
 void
-ngx_http_confluence_watches_changed(u_char *ih, u_char *body, ngx_uint_t n)
+ngx_http_confluence_watches_changed(ngx_http_confluence_store_t *store,
+    u_char *ih, u_char *body, ngx_uint_t n)
 {
     uint32_t                      piece;
     ngx_uint_t                    i;
     ngx_http_confluence_watch_t  *watch;
 
-    watch = ngx_http_confluence_watch_find(ih);
+    watch = ngx_http_confluence_watch_find(store, ih);
 
     if (watch == NULL) {
         return;

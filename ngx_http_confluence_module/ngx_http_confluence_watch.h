@@ -1,6 +1,7 @@
 
 /*
- * Who in this worker watches which torrent, and what has changed for them.
+ * Who in this worker watches which torrent of a store, and what has changed for
+ * them.
  *
  *      CHANGED ih pieces ---> watch (one of a torrent) ---> watcher: a set of
  *                               seen: states of the           pieces, and an
@@ -37,9 +38,6 @@ typedef struct {
 } ngx_http_confluence_watcher_t;
 
 
-/* Prepares this process. */
-void ngx_http_confluence_watches_init(void);
-
 /*
  * The watcher, with its event set, is told of changes from now on.  READY of
  * a waiter with watch set has come for the torrent.  Takes over the caller's
@@ -62,14 +60,14 @@ void ngx_http_confluence_watch_ready(ngx_http_confluence_watcher_t *watcher,
     ngx_log_t *log);
 
 
-/* For the link. */
+/* For the link of the store's cache. */
 
 /* CHANGED came: body has n piece numbers. */
-void ngx_http_confluence_watches_changed(u_char *ih, u_char *body,
-    ngx_uint_t n);
+void ngx_http_confluence_watches_changed(ngx_http_confluence_store_t *store,
+    u_char *ih, u_char *body, ngx_uint_t n);
 
 /* The connection is broken. */
-void ngx_http_confluence_watches_lost(void);
+void ngx_http_confluence_watches_lost(ngx_http_confluence_store_t *store);
 
 
 #endif /* _NGX_HTTP_CONFLUENCE_WATCH_H_INCLUDED_ */

@@ -22,6 +22,11 @@ my $binary = $ENV{TEST_NGINX_BINARY} || '/usr/sbin/nginx';
 my $t = Test::Nginx->new()->has(qw/http/);
 my $dir = $t->testdir();
 my $path = "confluence_cache_path $dir/cache";
+my $other = "confluence_cache_path $dir/other name=other";
+
+mkdir "$dir/cache";
+symlink "$dir/cache", "$dir/link";
+symlink $dir, "$dir/up";
 
 my $check = sub {
 	my ($conf, $location) = @_;
@@ -67,6 +72,13 @@ my @good = (
 	"$path;",
 	"$path max_size=10g;",
 	"$path max_size=off;",
+	"$path name=a max_size=1g listen=42070;",
+	"$path listen=127.0.0.1:42069 listen=[::1]:42069;",
+	"$path; $other listen=42070;",
+	"$path; $other listen=42070; confluence_cache other;",
+	"confluence_cache other; $path; $other listen=42070;",
+	"$path; $other listen=127.0.0.1:1; confluence_listen 127.0.0.2:1;",
+	"$path listen=127.0.0.1:1; $other listen=[::1]:1;",
 	"$path; confluence_listen 42069;",
 	"$path; confluence_listen 127.0.0.1:42069 [::1]:42069;",
 	(map { ("$path; confluence_$_ on;", "$path; confluence_$_ off;") }
@@ -100,6 +112,29 @@ my @bad = (
 	[ "$path max_size=-1;", 'max_size' ],
 	[ "$path nonsense;", 'nonsense' ],
 	[ "$path; $path;", 'duplicate' ],
+	[ "$path; $path name=a listen=42070;", 'is the same directory' ],
+	[ "$path; confluence_cache_path $dir/link name=a listen=42070;",
+		'is the same directory' ],
+	[ "$other; confluence_cache_path $dir/up/other name=a listen=42070;",
+		'is the same directory' ],
+	[ "$path; confluence_cache_path $dir/other listen=42070;",
+		'duplicate.*name=' ],
+	[ "$path name=other; $other listen=42070;", 'duplicate cache "other"' ],
+	[ "$path; $other;", 'both listen on 0.0.0.0:42069' ],
+	[ "$path; $other listen=127.0.0.1:42069;",
+		'both listen on 127.0.0.1:42069' ],
+	[ "$path listen=127.0.0.1:1; $other listen=127.0.0.1:1;",
+		'both listen on 127.0.0.1:1' ],
+	[ "$path; $other listen=42070; confluence_listen [::]:42070;",
+		'both listen on \\[::\\]:42070' ],
+	[ "$path name=;", 'name=' ],
+	[ "$path listen=;", 'listen=' ],
+	[ "$path listen=65536;", 'listen=65536' ],
+	[ "$path; confluence_cache other;", 'unknown confluence cache "other"' ],
+	[ "$path; confluence_cache;", 'arguments' ],
+	[ "$path; confluence_cache '';", 'invalid value' ],
+	[ "$path; $other listen=42070; confluence_cache other; "
+		. 'confluence_cache other;', 'duplicate' ],
 	[ "confluence_cache_path $dir/" . ('x' x 100) . ';',
 		'long' ],
 	[ "$path; confluence_listen x;", 'confluence_listen|port|address|host' ],
@@ -133,6 +168,8 @@ my @bad_location = (
 	[ "$path;", "$path;", 'not allowed here' ],
 	[ "$path;", 'confluence_dht on;', 'not allowed here' ],
 	[ '', 'confluence;', 'confluence_cache_path' ],
+	[ "$path;", 'confluence; confluence_cache other;',
+		'unknown confluence cache "other"' ],
 );
 
 my @good_location = (
@@ -175,6 +212,7 @@ sub name {
 	my ($conf) = @_;
 
 	$conf =~ s/\Q$path\E/path/g;
+	$conf =~ s/\Q$other\E/other/g;
 	$conf =~ s/\S{60,}/(long)/g;
 	$conf =~ s/^path; //;
 

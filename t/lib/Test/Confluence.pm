@@ -766,16 +766,18 @@ sub is_ours {
 		glob("/proc/$pid/fd/*");
 }
 
-# Bytes that are allocated for payload in the cache.
+# Bytes that are allocated for payload in the cache, or in the directory dir.
 
 sub used {
-	my ($self) = @_;
+	my ($self, $dir) = @_;
 	my $sum = 0;
+
+	$dir = "$self->{dir}/cache" unless defined $dir;
 
 	find({ no_chdir => 1, wanted => sub {
 		my @st = lstat($_);
 		$sum += $st[12] * 512 if @st && S_ISREG($st[2]) && m{/\d+\.\d+$};
-	} }, grep { -d } "$self->{dir}/cache/pieces");
+	} }, grep { -d } "$dir/pieces");
 
 	return $sum;
 }
