@@ -3,6 +3,8 @@
 # make install     puts it where Debian's nginx looks (DESTDIR is honoured)
 # make check       check-style, check-layers and check-release
 # make unit        the C tests that t/unit.t runs
+# make fuzz        the fuzzers of t/fuzz that t/stress/fuzz.t runs; needs clang
+# make replay      the same without fuzzing: what t/unit.t runs
 # make clean
 #
 # SANITIZE=address,undefined   builds below build/sanitize/ with these
@@ -145,9 +147,35 @@ $(UNITLIB): $(patsubst %.c,$(BUILD)/%.o,$(ENGINE))
 $(BUILD)/unit/%: t/unit/%.c t/unit/tap.h $(UNITLIB)
 	$(ENGINE_CC) -o $@ $< $(UNITLIB)
 
+# The fuzzers of t/fuzz, and all that they are made of, by clang.
+
+FUZZERS = $(patsubst t/fuzz/%.c,$(BUILD)/fuzz/%, \
+            $(filter-out %/replay.c,$(wildcard t/fuzz/*.c)))
+
+fuzz:
+	$(MAKE) BUILD=$(BUILD)/clang CC=clang CXX=clang++ \
+	    SANITIZE=fuzzer-no-link,address,undefined fuzzers
+
+fuzzers: $(FUZZERS)
+
+replay: $(patsubst $(BUILD)/fuzz/%,$(BUILD)/replay/%,$(FUZZERS))
+
+$(BUILD)/fuzz/%: t/fuzz/%.c t/fuzz/fuzz.h $(LIB)
+	@mkdir -p $(@D)
+	$(ENGINE_CC) -c -o $@.o $<
+	$(SHIM_CXX) -fsanitize=fuzzer -o $@ $@.o $(LIB) -ltorrent-rasterbar \
+	    -ljansson -lsqlite3 -lcrypto
+
+$(BUILD)/replay/%: t/fuzz/%.c t/fuzz/replay.c t/fuzz/fuzz.h $(LIB)
+	@mkdir -p $(@D)
+	$(ENGINE_CC) -c -o $@.o $<
+	$(ENGINE_CC) -c -o $@.main.o t/fuzz/replay.c
+	$(SHIM_CXX) -o $@ $@.o $@.main.o $(LIB) -ltorrent-rasterbar \
+	    -ljansson -lsqlite3 -lcrypto
+
 clean:
 	rm -rf build
 
 FORCE:
 
-.PHONY: all lib unit install check check-style check-layers check-release clean FORCE
+.PHONY: all lib unit fuzz fuzzers replay install check check-style check-layers check-release clean FORCE

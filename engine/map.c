@@ -184,35 +184,44 @@ map_check_array(const map_header_t *h, uint64_t off, uint64_t n, size_t item,
 }
 
 
+/*
+ * Files lie one after another in the piece space, and without padding in the
+ * torrent as it is served.
+ */
 static int
 map_check_files(const map_t *map)
 {
     uint32_t             i;
-    uint64_t             whole;
+    uint64_t             end, whole;
     const map_file_t    *f;
     const map_header_t  *h;
 
     h = map->header;
+    end = 0;
     whole = 0;
 
     for (i = 0; i < h->file_n; i++) {
         f = &map->files[i];
 
-        if (f->offset > h->total_size
+        if (f->offset < end
+            || f->offset > h->total_size
             || f->length > h->total_size - f->offset
+            || f->whole_offset != whole
             || f->path_off > h->strings_len
             || f->path_len > h->strings_len - f->path_off
-            || map->sorted[i] >= h->file_n
-            || f->whole_offset < whole
-            || f->whole_offset > h->whole_size)
+            || map->sorted[i] >= h->file_n)
         {
             return -1;
         }
 
-        whole = f->whole_offset;
+        end = f->offset + f->length;
+
+        if (!(h->flags & MAP_HAS_V2) || !(f->flags & MAP_PAD_FILE)) {
+            whole += f->length;
+        }
     }
 
-    return 0;
+    return (whole == h->whole_size) ? 0 : -1;
 }
 
 

@@ -267,6 +267,9 @@ server_closed(conn_t *conn)
         free(packet);
     }
 
+    /* a child that has it for a moment would keep its events coming */
+
+    (void) epoll_ctl(engine->epoll, EPOLL_CTL_DEL, conn->fd, NULL);
     close(conn->fd);
 
     if (conn->greeted

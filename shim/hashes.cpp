@@ -69,12 +69,10 @@ lt::sha256_hash zero_root(std::size_t n)
 } // namespace
 
 piece_hashes::piece_hashes(std::uint32_t const piece_length,
-    std::uint32_t const piece_n,
     std::uint64_t const total_size,
     std::string v1,
     std::vector<file_tree> trees)
     : m_piece_length(piece_length)
-    , m_piece_n(piece_n)
     , m_total_size(total_size)
     , m_v1(std::move(v1))
     , m_trees(std::move(trees))

@@ -60,7 +60,6 @@ public:
      * trees: of all files that have bytes, by first_piece; empty if not v2
      */
     piece_hashes(std::uint32_t piece_length,
-        std::uint32_t piece_n,
         std::uint64_t total_size,
         std::string v1,
         std::vector<file_tree> trees);
@@ -103,7 +102,6 @@ private:
     verdict judge(std::uint32_t piece, piece_check const& c) const;
 
     std::uint32_t m_piece_length;
-    std::uint32_t m_piece_n;
     std::uint64_t m_total_size;
     std::string m_v1;
     std::vector<file_tree> m_trees;

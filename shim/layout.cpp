@@ -333,7 +333,7 @@ std::shared_ptr<layout> make_empty_layout(bdecode_node const& info)
     }
 
     out->hashes = std::make_unique<piece_hashes>(
-        out->piece_length, 0, 0, std::string(), std::vector<file_tree>());
+        out->piece_length, 0, std::string(), std::vector<file_tree>());
 
     return out;
 }
@@ -394,7 +394,6 @@ std::shared_ptr<layout> make_layout(lt::torrent_info const& ti)
         trees = file_trees(fs, out->piece_length);
 
     out->hashes = std::make_unique<piece_hashes>(out->piece_length,
-        out->piece_n,
         out->total_size,
         std::move(pieces),
         std::move(trees));

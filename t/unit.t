@@ -1,6 +1,8 @@
 #!/usr/bin/perl
 
-# Tests of parts of the engine on their own, written in C: t/unit/*.c.
+# Tests of parts of the engine on their own, written in C: t/unit/*.c; and
+# inputs that the fuzzers of t/fuzz began with and that they have found, which
+# is t/fuzz/seeds.  t/stress/fuzz.t looks for more.
 
 ###############################################################################
 
@@ -17,7 +19,7 @@ my $root = dirname(__FILE__) . '/..';
 
 plan(skip_all => 'no make') unless grep { -x "$_/make" } split /:/, $ENV{PATH};
 
-my $out = `make -s -C $root unit 2>&1`;
+my $out = `make -s -C $root unit replay 2>&1`;
 is($?, 0, 'units built') or diag($out);
 
 for my $source (glob "$root/t/unit/*.c") {
@@ -42,6 +44,19 @@ for my $source (glob "$root/t/unit/*.c") {
 
 		is($n, $plan, 'ran to its end');
 	};
+}
+
+for my $source (glob "$root/t/fuzz/*.c") {
+	my $name = basename($source, '.c');
+
+	next if $name eq 'replay';
+
+	my @seeds = glob "$root/t/fuzz/seeds/$name/*";
+	my @lines = `$root/build/replay/$name @seeds 2>&1`;
+
+	is($?, 0, "seeds of $name, ran to its end") or diag(@lines);
+	is(scalar(grep { -e } map { chomp; $_ } @lines), scalar @seeds,
+		"seeds of $name, all of them");
 }
 
 done_testing();
