@@ -16,6 +16,7 @@
 #include "layers.h"
 #include "lock.h"
 #include "log.h"
+#include "ports.h"
 #include "reader.h"
 #include "reply.h"
 #include "server.h"
@@ -409,6 +410,9 @@ engine_timeout(engine_t *engine)
     a = (a == -1 || (b != -1 && b < a)) ? b : a;
 
     b = upload_timeout(engine);
+    a = (a == -1 || (b != -1 && b < a)) ? b : a;
+
+    b = ports_poll(engine);
 
     return (a == -1 || (b != -1 && b < a)) ? b : a;
 }
@@ -488,13 +492,8 @@ engine_shim_event(engine_t *engine, const shim_event_t *ev)
     switch (ev->type) {
 
     case SHIM_EVENT_LISTENING:
-        engine_log(engine, ENGINE_LOG_NOTICE, 0, "listening for peers on %s",
-                   ev->text);
-        break;
-
     case SHIM_EVENT_LISTEN_FAILED:
-        engine_log(engine, ENGINE_LOG_ERR, 0, "listening for peers failed: %s",
-                   ev->text);
+        ports_event(engine, ev);
         break;
 
     default:

@@ -166,6 +166,7 @@ struct engine_s {
 
     unsigned                   layers_waited:1; /* calls wait for layers */
     int64_t                    layers_next;     /* when to look, ms */
+    int64_t                    ports_next;      /* the same, 0: need not */
 
     uploads_t                 *uploads;
 

@@ -21,17 +21,20 @@ void listening(shim_s& s, lt::listen_succeeded_alert const& a)
         return;
     }
 
-    /* both say the same; uTP alone says it if TCP is off */
-    if (a.socket_type == lt::socket_type_t::utp
-        && s.ses->get_settings().get_bool(
-            lt::settings_pack::enable_incoming_tcp))
-    {
+    lt::tcp::endpoint const at(a.address, std::uint16_t(a.port));
+    bool const wanted = s.where.opened(a.socket_type, at);
+
+    /* as a rule both say the same */
+    if (a.socket_type == lt::socket_type_t::utp && s.where.has_tcp(at))
         return;
-    }
 
     ev.type = SHIM_EVENT_LISTENING;
+    ev.level = wanted ? SHIM_LOG_NOTICE : SHIM_LOG_WARN;
     ev.port = std::uint16_t(a.port);
-    shim::copy_text(ev.text, sizeof(ev.text), a.address.to_string());
+    shim::copy_text(ev.text,
+        sizeof(ev.text),
+        a.address.to_string() + " port " + std::to_string(a.port)
+            + (wanted ? "" : " until the port that is configured is free"));
     s.events.push_back(ev);
 
     if (s.port == 0)
@@ -41,6 +44,9 @@ void listening(shim_s& s, lt::listen_succeeded_alert const& a)
 void listen_failed(shim_s& s, lt::listen_failed_alert const& a)
 {
     shim_event_t ev{};
+
+    if (a.error == boost::asio::error::address_in_use)
+        s.where.refused(a.socket_type, a.address);
 
     ev.type = SHIM_EVENT_LISTEN_FAILED;
     ev.level = SHIM_LOG_ERR;

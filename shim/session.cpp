@@ -16,6 +16,8 @@ shim_s::shim_s(shim_config_t const& config)
     : owner(std::this_thread::get_id())
     , trackers(config.trackers != 0)
     , ctx(std::make_shared<shim::context>(config))
+    , listen(config.listen ? config.listen : "")
+    , where(listen)
 {
     lt::session_params params(shim::make_settings(config));
 

@@ -18,6 +18,7 @@
 #include <libtorrent/session.hpp>
 
 #include "context.hpp"
+#include "ports.hpp"
 #include "sources.hpp"
 #include "torrent.hpp"
 
@@ -66,7 +67,9 @@ struct shim_s
     std::vector<shim_slot> slots;
     std::vector<std::uint32_t> free_slots;
     std::deque<shim_event_t> events;
-    std::uint16_t port = 0;
+    std::string const listen; /* libtorrent's form */
+    shim::ports where;
+    std::uint16_t port = 0; /* the first that is open; 0: none */
 };
 
 namespace shim

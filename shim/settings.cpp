@@ -75,6 +75,9 @@ void set_latency(settings_pack& p)
 
 void set_transport(settings_pack& p, shim_config_t const& c)
 {
+    /* the next port may be that of another cache */
+    p.set_int(settings_pack::max_retry_port_bind, 0);
+
     p.set_bool(settings_pack::enable_incoming_utp, c.utp != 0);
     p.set_bool(settings_pack::enable_incoming_tcp, c.tcp != 0);
     p.set_bool(settings_pack::enable_outgoing_tcp, c.tcp != 0);

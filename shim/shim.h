@@ -449,8 +449,8 @@ typedef enum
     SHIM_EVENT_PIECE_DROPPED,   /* piece: its blocks were given up */
     SHIM_EVENT_STORAGE_ERROR,   /* piece, error: the storage's errno */
     SHIM_EVENT_TORRENT_ERROR,   /* text; the torrent cannot go on */
-    SHIM_EVENT_LISTEN_FAILED,   /* text */
-    SHIM_EVENT_LISTENING,       /* text: address; port */
+    SHIM_EVENT_LISTEN_FAILED,   /* text, level */
+    SHIM_EVENT_LISTENING,       /* text, level; see shim_listen_again() */
     SHIM_EVENT_LOG              /* text; level as below */
 } shim_event_type_t;
 
@@ -530,6 +530,13 @@ shim_rc_t shim_peers(shim_t* s,
     shim_peer_t* out,
     uint32_t max,
     uint32_t* n);
+
+/*
+ * If another port than one of those in listen had to be taken, since that was
+ * in use, and it is free now: opens all sockets anew, which events tell.
+ * Returns nonzero if it is not: try again after some seconds.
+ */
+int shim_listen_again(shim_t* s);
 
 /* The port for incoming peers, 0 if none; "libtorrent 2.0.8". */
 uint16_t shim_listen_port(shim_t* s);

@@ -97,7 +97,7 @@ $conf->('fast',
 my $torrent = $c->torrent('a.bin', size => 24 * $mb, piece => 256 * 1024);
 my $seed = $c->seed_libtorrent($torrent);
 
-$t->run()->plan(42);
+$t->run()->plan(46);
 
 # the same torrent through both, at once: each keeps to its own limit
 
@@ -177,6 +177,8 @@ Test::Confluence::wait_for(sub {
 }, 15, 'a cache that came');
 pass('a cache that came');
 like(status('/fast/'), qr/^Cache: 0 bytes of/m, 'moved, empty');
+unlike(status('/fast/'), qr/^Listen port: $ports[0]$/m,
+	'moved, the old engine has the port');
 like(status('/big/'), qr/^Listen port: $ports[3]$/m, 'another port');
 is($c->fetch('/old/status')->{status}, 404, 'one that went');
 ok($c->fetch($c->url($torrent, route => '/big/data'))->{body}
@@ -191,6 +193,7 @@ Test::Confluence::wait_for(sub {
 	&& !$c->processes(qr/shutting down/)
 }, 20, 'old engines are gone');
 pass('old engines are gone');
+ok(listens('/fast/', $ports[0]), 'moved, the port is free');
 
 finish('through a cache that came', streams('new'));
 
@@ -207,6 +210,8 @@ Test::Confluence::wait_for(sub {
 pass('moved back, with what it had');
 like(status('/'), qr/^Cache: \d+ bytes of ${\ (64 * $mb)},/m,
 	'another is the first');
+ok(listens('/fast/', $ports[1]), 'the port of one that has gone');
+ok(listens('/big/', $ports[0]), 'the port of one that has another now');
 
 # a graceful stop lets streams of both end
 
@@ -274,6 +279,16 @@ sub finish {
 			"stream $name, $cache");
 		$peer->stop();
 	}
+}
+
+sub listens {
+	my ($base, $port) = @_;
+
+	return eval {
+		Test::Confluence::wait_for(sub {
+			status($base) =~ /^Listen port: $port$/m
+		}, 20, "$base listens on $port");
+	};
 }
 
 sub status {
