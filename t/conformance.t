@@ -1,7 +1,8 @@
 #!/usr/bin/perl
 
 # The HTTP interface of confluence, judged from outside by t/conformance/run:
-# 75 cases and the improvements, which judge any other server as well.
+# 75 cases and the improvements, which judge any other server as well.  Those
+# that need one that was started otherwise are in conformance_*.t.
 
 use warnings;
 use strict;
@@ -13,6 +14,7 @@ BEGIN { push @INC, "$FindBin::Bin/lib"; }
 
 use Test::Nginx qw/ :DEFAULT /;
 use Test::Confluence;
+use Test::Confluence::Judge;
 
 select STDERR; $| = 1;
 select STDOUT; $| = 1;
@@ -26,7 +28,7 @@ my @without = qw! /bep44 !;
 # cases that do not hold yet
 my %todo = ( I25 => 'status as JSON' );
 
-my $conf = $c->conf(trackers => 'off', pex => 'off', torrent_grace => '2s');
+my $conf = $c->conf(trackers => 'off', pex => 'off');
 
 $t->write_file_expand('nginx.conf', <<'EOF' =~ s/%%CONFLUENCE%%/$conf/r);
 
@@ -63,7 +65,6 @@ http {
 
 EOF
 
-my $run = "$FindBin::Bin/conformance/run";
 my ($address) = $conf =~ /confluence_listen (\S+);/;
 
 # a reload stands for a restart: a new engine takes what the old one left
@@ -71,42 +72,12 @@ my $dir = $t->testdir();
 
 $t->run();
 
-my @command = ($run, 'http://127.0.0.1:' . port(8080),
-	'--torrent-address', $address, '--grace', 2, '--big',
+my @cases = judge('http://127.0.0.1:' . port(8080),
+	'--torrent-address', $address, '--big',
 	'--restart-command', "kill -HUP \$(cat $dir/nginx.pid)",
 	map { ('--without', $_) } @without);
 
-open my $fh, '-|', @command or die "Can't run $run: $!\n";
-my @lines = <$fh>;
-close $fh;
-
-my ($name, @cases, %text);
-
-for (@lines) {
-	last if /^$/;
-
-	if (/^(\S+) +(\S.*?) +(ref|improved|FAIL|skip)(?:$|: )/) {
-		$name = "$1 $2";
-		push @cases, [ $name, $1, $3 ];
-	}
-
-	$text{$name} .= $_ if defined $name;
-}
-
 $t->plan(@cases + 1);
 
-ok(@cases > 90, 'cases were run') or diag(@lines);
-
-for (@cases) {
-	my ($case, $number, $verdict) = @$_;
-
-	SKIP: {
-		skip "$case", 1 if $verdict eq 'skip';
-
-		TODO: {
-			local $TODO = $todo{$number} if $todo{$number};
-
-			isnt($verdict, 'FAIL', $case) or diag($text{$case});
-		}
-	}
-}
+cmp_ok(scalar @cases, '>', 90, 'cases were run');
+verdict($_, $todo{$_->{number}}) for @cases;

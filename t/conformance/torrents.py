@@ -40,6 +40,22 @@ class Torrent:
         self.meta = with_info(self.info, meta or {})
 
 
+class Hybrid:
+    """A torrent of versions 1 and 2 with one file, which is one piece."""
+
+    def __init__(self, name, data):
+        n = len(data)
+        root = hashlib.sha256(data).digest()
+
+        self.info = bencode.encode({
+            'file tree': {name: {'': {'length': n, 'pieces root': root}}},
+            'length': n, 'meta version': 2, 'name': name,
+            'piece length': 16384, 'pieces': hashlib.sha1(data).digest()})
+        self.ih = hashlib.sha1(self.info).hexdigest()
+        self.v2 = hashlib.sha256(self.info).hexdigest()
+        self.meta = with_info(self.info, {'piece layers': {}})
+
+
 def with_info(info, meta=None):
     """A .torrent with these bytes as they are for its info."""
 
@@ -71,6 +87,10 @@ def fresh(name='movie.mp4', size=100000, **o):
 
     # pieces with the same content may well be shared between torrents
     return Torrent(name, os.urandom(size), **o)
+
+
+def hybrid():
+    return Hybrid('hybrid.bin', os.urandom(16384))
 
 
 def form(fields, files):
