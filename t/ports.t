@@ -77,8 +77,9 @@ my $other = port_of('/');
 isnt($other, $ports[0], 'another port');
 isnt($other, $ports[0] + 1, 'not the next, which may be a neighbour\'s');
 ok(connects($other), 'peers can connect there');
-like($t->read_file('error.log'), qr/\[warn\].* 127\.0\.0\.1 port $other until/,
-	'the log tells of it');
+ok(eventually(sub {
+	$t->read_file('error.log') =~ /\[warn\].* 127\.0\.0\.1 port $other until/
+}), 'the log tells of it');
 
 close $tcp;
 close $udp;
