@@ -53,7 +53,7 @@ cache_open(cache_t *cache)
         return errno;
     }
 
-    files_open(&cache->files);
+    files_open(&cache->files, cache->caches);
 
     if ((mkdirat(cache->dir, "pieces", 0700) == -1 && errno != EEXIST)
         || (mkdirat(cache->dir, "metainfo", 0700) == -1 && errno != EEXIST))

@@ -34,6 +34,7 @@ typedef struct {
 typedef struct {
     const char      *path;
     int              dir;
+    unsigned         caches;    /* in this process, 1 or more */
     int64_t          max_size;  /* bytes, negative: no limit */
     int64_t          limit;     /* the same, or less while the disk is full */
     int64_t          full;      /* when the disk was full, ms, or 0 */

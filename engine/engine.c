@@ -166,6 +166,7 @@ engine_open(engine_t *engine, char *err, size_t err_size)
     int  rc;
 
     engine->cache.path = engine->conf.path;
+    engine->cache.caches = engine->conf.engines;
     engine->cache.max_size = engine->conf.max_size;
     engine->cache.evicted = engine_evicted;
     engine->cache.ctx = engine;

@@ -32,6 +32,7 @@ typedef struct engine_s  engine_t;
 typedef struct {
     const char   *path;             /* the cache directory, exists */
     int64_t       max_size;         /* bytes of payload; ENGINE_OFF: no limit */
+    unsigned      engines;          /* in this process, this one included */
 
     const char   *listen;           /* "0.0.0.0:42069,[::]:42069" */
     const char   *dht_bootstrap;    /* "host:port,host:port"; "" for none */

@@ -14,7 +14,7 @@ static void files_free(files_t *files, file_t *file);
 
 
 void
-files_open(files_t *files)
+files_open(files_t *files, unsigned caches)
 {
     struct rlimit  limit;
 
@@ -28,9 +28,9 @@ files_open(files_t *files)
     files->max = FILES_MAX;
 
     if (getrlimit(RLIMIT_NOFILE, &limit) == 0
-        && limit.rlim_cur / 4 < files->max)
+        && limit.rlim_cur / 4 / caches < files->max)
     {
-        files->max = limit.rlim_cur / 4;
+        files->max = limit.rlim_cur / 4 / caches;
     }
 }
 

@@ -50,7 +50,8 @@ typedef struct {
 } files_t;
 
 
-void files_open(files_t *files);
+/* caches: in this process, each of which takes its part of descriptors */
+void files_open(files_t *files, unsigned caches);
 
 /* All have been put back. */
 void files_close(files_t *files);

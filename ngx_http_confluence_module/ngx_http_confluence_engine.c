@@ -77,6 +77,7 @@ ngx_http_confluence_engine_conf(ngx_conf_t *cf,
 
     conf->path = (char *) cache->path->name.data;
     conf->max_size = cache->max_size;
+    conf->engines = mcf->caches.nelts;
     conf->readahead = cache->readahead;
 
     conf->listen = ngx_http_confluence_engine_string(cf, &cache->listen.text);

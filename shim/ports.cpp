@@ -75,7 +75,7 @@ bool ports::opened(lt::socket_type_t const type, lt::tcp::endpoint const& at)
         m_wanted.end(),
         [&](lt::tcp::endpoint const& w)
         {
-            return w.port() == at.port()
+            return (w.port() == at.port() || w.port() == 0)
                 && w.address().is_v6() == at.address().is_v6();
         });
 

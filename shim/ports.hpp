@@ -28,7 +28,7 @@ namespace lt = libtorrent;
 class ports
 {
 public:
-    /* listen: as for libtorrent, "0.0.0.0:42069,[::]:42069" */
+    /* listen: as for libtorrent, "0.0.0.0:42069,[::]:42069"; 0: any port */
     explicit ports(std::string const& listen);
 
     /* A socket is open; whether it is one that was wanted. */

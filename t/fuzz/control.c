@@ -68,6 +68,7 @@ engine_host(void)
     memset(&conf, 0, sizeof(conf));
     conf.path = dir;
     conf.max_size = 1 << 20;
+    conf.engines = 1;
     conf.listen = "127.0.0.1:0";
     conf.dht_bootstrap = "";
     conf.public_ip = "";

@@ -32,6 +32,7 @@ static void test_evict(cache_t *cache, store_t *store);
 static void test_limit(void);
 static void test_restart(void);
 static void test_descriptors(void);
+static void test_share(void);
 static void limit_descriptors(unsigned n);
 static unsigned descriptors(void);
 static void count_evicted(void *ctx, store_t *store, uint32_t segment,
@@ -100,6 +101,7 @@ main(void)
     test_limit();
     test_restart();
     test_descriptors();
+    test_share();
 
     (void) done_testing();
     fflush(stdout);
@@ -114,6 +116,7 @@ open_cache(cache_t *cache, int64_t max_size)
     memset(cache, 0, sizeof(cache_t));
 
     cache->path = path;
+    cache->caches = 1;
     cache->max_size = max_size;
     cache->evicted = count_evicted;
 
@@ -456,6 +459,7 @@ test_descriptors(void)
     limit_descriptors(2);
     memset(&cache, 0, sizeof(cache_t));
     cache.path = path;
+    cache.caches = 1;
     cache.max_size = -1;
 
     ok(cache_open(&cache) == EMFILE, "too few to read the directory");
@@ -466,6 +470,53 @@ test_descriptors(void)
     ok(HASH_CNT(hh, cache.stores) >= 100 && is_right(1),
        "which costs no torrent its data");
     cache_close(&cache, 0);
+}
+
+
+/* Caches of one process take no more descriptors together than one alone. */
+
+static void
+test_share(void)
+{
+    int       i, n;
+    char     *name;
+    cache_t   cache[4];
+    unsigned  before, used;
+
+    before = descriptors();
+
+    for (i = 0; i < 4; i++) {
+        if (asprintf(&name, "%s/%d", path, i) == -1
+            || mkdir(name, 0700) == -1)
+        {
+            ok(0, "mkdir()");
+            return;
+        }
+
+        memset(&cache[i], 0, sizeof(cache_t));
+        cache[i].path = name;
+        cache[i].caches = 4;
+        cache[i].max_size = -1;
+
+        if (cache_open(&cache[i]) != 0) {
+            ok(0, "cache_open()");
+            return;
+        }
+    }
+
+    for (i = 0, n = 0; i < 80; i++) {
+        n += (fill(&cache[i % 4], make_store(&cache[i % 4], 200 + i), 1) == 0);
+    }
+
+    used = descriptors() - before;
+
+    ok(n == 80, "several caches");
+    ok(used > 8 && used <= 24, "share the descriptors");
+
+    for (i = 0; i < 4; i++) {
+        cache_close(&cache[i], 0);
+        free((void *) cache[i].path);
+    }
 }
 
 
