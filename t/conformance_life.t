@@ -54,13 +54,17 @@ EOC
 
 $t->run();
 
-my $engine = 'kill -%s $(ps --ppid $(cat ' . $dir . '/nginx.pid) '
-	. "-o pid=,args= | awk '/cache manager/ { print \$1 }')";
+my $engine = "engine=\$(ps --ppid \$(cat $dir/nginx.pid) -o pid=,args= "
+	. "| awk '/cache manager/ { print \$1 }'); kill -%s \$engine";
+
+# a thread that waits for a disk lets the others go on until it is done
+my $stopped = '; while grep -L "^State:.T" /proc/$engine/task/*/status '
+	. '| grep -q .; do sleep 0.1; done';
 
 my @cases = judge('http://127.0.0.1:' . port(8080),
 	'--torrent-address', $address, '--grace', 2, '--destructive',
 	'--camouflage', '--metainfo-dir', "$dir/cache/metainfo",
-	'--freeze-command', sprintf($engine, 'STOP'),
+	'--freeze-command', sprintf($engine, 'STOP') . $stopped,
 	'--thaw-command', sprintf($engine, 'CONT'),
 	'--stop-command', "pid=\$(cat $dir/nginx.pid); kill -QUIT \$pid; "
 		. "while [ -e $dir/nginx.pid ]; do sleep 0.1; done",
