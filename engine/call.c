@@ -7,6 +7,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "item.h"
 #include "json.h"
 #include "layers.h"
 #include "load.h"
@@ -60,6 +61,15 @@ call_handle(request_t *request, const proto_msg_t *msg, const uint8_t *body,
         }
 
         upload_call(request, fd, msg->arg0);
+        return 0;
+
+    case PROTO_CALL_ITEM:
+        if (msg->body_len < sizeof(proto_hold_t)) {
+            return -1;
+        }
+
+        item_call(request, msg->ih, body + sizeof(proto_hold_t),
+                  msg->body_len - sizeof(proto_hold_t), msg->arg0);
         return 0;
 
     case PROTO_CALL_STATUS:

@@ -13,6 +13,8 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "conf.h"
+#include "item.h"
 #include "layers.h"
 #include "lock.h"
 #include "log.h"
@@ -32,8 +34,6 @@
 #define ENGINE_SHIM_EVENTS    1024      /* at a time, then sockets again */
 
 
-static int engine_configure(engine_t *engine, const engine_conf_t *conf);
-static const char **engine_copy_list(const char **list);
 static int engine_open(engine_t *engine, char *err, size_t err_size);
 static int engine_open_shim(engine_t *engine);
 static int engine_watch(engine_t *engine, int fd, void *data);
@@ -78,9 +78,13 @@ engine_start(engine_t **out, const engine_conf_t *conf, char *err,
     TAILQ_INIT(&engine->dirty);
     TAILQ_INIT(&engine->idle);
     LIST_INIT(&engine->watched);
+    LIST_INIT(&engine->items);
     LIST_INIT(&engine->conns);
 
-    rc = engine_configure(engine, conf);
+    engine->packet = malloc(PROTO_PACKET_MAX);
+
+    rc = (conf_copy(&engine->conf, conf) == 0 && engine->packet != NULL)
+         ? 0 : ENOMEM;
 
     if (rc == 0) {
         rc = lock_take(engine->conf.path, &engine->lock, &deaths);
@@ -109,54 +113,6 @@ engine_start(engine_t **out, const engine_conf_t *conf, char *err,
     *out = engine;
 
     return 0;
-}
-
-
-static int
-engine_configure(engine_t *engine, const engine_conf_t *conf)
-{
-    engine->conf = *conf;
-    engine->conf.path = strdup(conf->path);
-    engine->conf.listen = strdup(conf->listen);
-    engine->conf.dht_bootstrap = strdup(conf->dht_bootstrap);
-    engine->conf.public_ip = strdup(conf->public_ip);
-    engine->conf.camouflage = strdup(conf->camouflage);
-    engine->packet = malloc(PROTO_PACKET_MAX);
-
-    if (conf->implicit_trackers != NULL) {
-        engine->conf.implicit_trackers
-            = engine_copy_list(conf->implicit_trackers);
-
-        if (engine->conf.implicit_trackers == NULL) {
-            return ENOMEM;
-        }
-    }
-
-    return (engine->conf.path == NULL
-            || engine->conf.listen == NULL
-            || engine->conf.dht_bootstrap == NULL
-            || engine->conf.public_ip == NULL
-            || engine->conf.camouflage == NULL
-            || engine->packet == NULL)
-           ? ENOMEM : 0;
-}
-
-
-static const char **
-engine_copy_list(const char **list)
-{
-    size_t        i, n;
-    const char  **copy;
-
-    for (n = 0; list[n] != NULL; n++) { /* void */ }
-
-    copy = calloc(n + 1, sizeof(char *));
-
-    for (i = 0; copy != NULL && i < n; i++) {
-        copy[i] = strdup(list[i]);
-    }
-
-    return copy;
 }
 
 
@@ -242,32 +198,10 @@ engine_open(engine_t *engine, char *err, size_t err_size)
 static int
 engine_open_shim(engine_t *engine)
 {
-    int                   rc;
-    shim_config_t         config;
-    const engine_conf_t  *conf;
+    int            rc;
+    shim_config_t  config;
 
-    conf = &engine->conf;
-
-    memset(&config, 0, sizeof(config));
-    config.size = sizeof(config);
-    config.listen = conf->listen;
-    config.dht_bootstrap = conf->dht_bootstrap;
-    config.public_ip = conf->public_ip;
-    config.camouflage = conf->camouflage;
-    config.blocked = (const shim_range_t *) conf->blocklist;
-    config.blocked_n = conf->blocklist_n;
-    config.upload_rate = conf->upload_rate;
-    config.download_rate = conf->download_rate;
-    config.max_connections = conf->max_connections;
-    config.user_agent = ENGINE_NAME "/" ENGINE_VERSION;
-    config.dht = conf->dht;
-    config.pex = conf->pex;
-    config.lsd = conf->lsd;
-    config.utp = conf->utp;
-    config.tcp = conf->tcp;
-    config.upnp = conf->upnp;
-    config.trackers = conf->trackers;
-    config.seed = conf->seed;
+    conf_shim(&engine->conf, &config);
     config.storage = store_storage;
 
     if (shim_open(&config, &engine->shim, engine->error,
@@ -410,6 +344,9 @@ engine_timeout(engine_t *engine)
     b = layers_poll(engine);
     a = (a == -1 || (b != -1 && b < a)) ? b : a;
 
+    b = item_poll(engine);
+    a = (a == -1 || (b != -1 && b < a)) ? b : a;
+
     b = upload_timeout(engine);
     a = (a == -1 || (b != -1 && b < a)) ? b : a;
 
@@ -497,6 +434,10 @@ engine_shim_event(engine_t *engine, const shim_event_t *ev)
         ports_event(engine, ev);
         break;
 
+    case SHIM_EVENT_ITEM:
+        item_event(engine, ev);
+        break;
+
     default:
         if (ev->id != 0) {
             torrent_event(engine, ev);
@@ -558,8 +499,6 @@ engine_close(engine_t *engine)
 static void
 engine_free(engine_t *engine)
 {
-    const char  **url;
-
     engine_close(engine);
     sem_destroy(&engine->started);
 
@@ -575,19 +514,7 @@ engine_free(engine_t *engine)
         close(engine->epoll);
     }
 
-    if (engine->conf.implicit_trackers != NULL) {
-        for (url = engine->conf.implicit_trackers; *url != NULL; url++) {
-            free((void *) *url);
-        }
-
-        free(engine->conf.implicit_trackers);
-    }
-
     free(engine->packet);
-    free((void *) engine->conf.camouflage);
-    free((void *) engine->conf.public_ip);
-    free((void *) engine->conf.dht_bootstrap);
-    free((void *) engine->conf.listen);
-    free((void *) engine->conf.path);
+    conf_free(&engine->conf);
     free(engine);
 }

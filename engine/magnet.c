@@ -31,6 +31,7 @@ static int magnet_unescape(char *dst, size_t size, const uint8_t *src,
     size_t len);
 static int magnet_hex(uint8_t *dst, const char *src, size_t n, size_t *bad);
 static int magnet_base32(uint8_t *dst, const char *src);
+static void magnet_bad_byte(char *err, int c);
 static int magnet_digit(int c);
 static int magnet_key_is(const magnet_pair_t *pair, const char *name,
     int numbered);
@@ -52,11 +53,7 @@ magnet_parse_ih(magnet_hash_t *hash, const uint8_t *text, size_t len,
     }
 
     if (magnet_hex(bytes, (const char *) text, len / 2, &bad) != 0) {
-        snprintf(err, MAGNET_ERROR_LEN,
-                 (text[bad] >= 0x20 && text[bad] < 0x7f)
-                 ? "encoding/hex: invalid byte: U+%04X '%c'"
-                 : "encoding/hex: invalid byte: U+%04X",
-                 text[bad], text[bad]);
+        magnet_bad_byte(err, text[bad]);
         return -1;
     }
 
@@ -68,6 +65,33 @@ magnet_parse_ih(magnet_hash_t *hash, const uint8_t *text, size_t len,
     }
 
     return magnet_finish(hash, err);
+}
+
+
+int
+magnet_parse_target(uint8_t *target, const uint8_t *text, size_t len,
+    char *err)
+{
+    size_t  i, bad;
+
+    for (i = 0; i < len; i++) {
+        if (magnet_digit(text[i]) < 0) {
+            magnet_bad_byte(err, text[i]);
+            return -1;
+        }
+    }
+
+    if (len % 2 != 0) {
+        snprintf(err, MAGNET_ERROR_LEN, "encoding/hex: odd length hex string");
+        return -1;
+    }
+
+    if (len != 40) {
+        snprintf(err, MAGNET_ERROR_LEN, "target has bad length");
+        return -1;
+    }
+
+    return magnet_hex(target, (const char *) text, 20, &bad);
 }
 
 
@@ -437,6 +461,16 @@ magnet_hex(uint8_t *dst, const char *src, size_t n, size_t *bad)
     }
 
     return 0;
+}
+
+
+static void
+magnet_bad_byte(char *err, int c)
+{
+    snprintf(err, MAGNET_ERROR_LEN,
+             (c >= 0x20 && c < 0x7f)
+             ? "encoding/hex: invalid byte: U+%04X '%c'"
+             : "encoding/hex: invalid byte: U+%04X", c, c);
 }
 
 

@@ -45,6 +45,13 @@ int magnet_parse_ih(magnet_hash_t *hash, const uint8_t *text, size_t len,
     char *err);
 
 /*
+ * Parses the name of an item of the DHT, 40 hex digits, to 20 bytes.  Returns
+ * 0, or -1 and a text in err as above.
+ */
+int magnet_parse_target(uint8_t *target, const uint8_t *text, size_t len,
+    char *err);
+
+/*
  * Parses a magnet link, already decoded once by the query.  xt=urn:btih: in
  * hex or base32 (either case), xt=urn:btmh: in hex (1220...), xt.N too; the
  * first valid of each counts.

@@ -90,6 +90,9 @@ typedef enum {
                                    200: 40 hex and LF */
     PROTO_CALL_STATUS,          /* 200: text; PROTO_JSON */
     PROTO_CALL_HEALTH,          /* 200: empty */
+    PROTO_CALL_ITEM,            /* of the DHT, BEP 44. ih: the target; body
+                                   as HOLD, with the salt for a magnet; arg0:
+                                   ms that it may take. 200: its value */
     PROTO_CALL_UPLOAD           /* fd: a manifest (manifest.h), arg0 its
                                    length; WAKE: there is progress.
                                    200: a .torrent */

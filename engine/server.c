@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "call.h"
+#include "item.h"
 #include "log.h"
 #include "reader.h"
 #include "reply.h"
@@ -537,6 +538,7 @@ server_forget(request_t *request)
     watch_stop(request);
     reader_stop(request);
     upload_forget(request);
+    item_forget(request);
     torrent_leave(request);
 
     HASH_DEL(request->conn->requests, request);

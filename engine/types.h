@@ -96,6 +96,9 @@ struct request_s {
 
     int64_t                    layers_until;    /* ms, 0: does not wait */
 
+    uint64_t                   item;        /* of the DHT, 0: none */
+    LIST_ENTRY(request_s)      item_link;   /* while it is not 0 */
+
     UT_hash_handle             hh;          /* the connection's */
 };
 
@@ -167,6 +170,8 @@ struct engine_s {
     unsigned                   layers_waited:1; /* calls wait for layers */
     int64_t                    layers_next;     /* when to look, ms */
     int64_t                    ports_next;      /* the same, 0: need not */
+
+    LIST_HEAD(, request_s)     items;       /* that look for one */
 
     uploads_t                 *uploads;
 

@@ -12,6 +12,9 @@
 
 #define NGX_HTTP_CONFLUENCE_HEALTH_TIMEOUT  2000    /* ms */
 
+/* the engine, which has what was found, ends it first */
+#define NGX_HTTP_CONFLUENCE_ITEM_MARGIN     2000    /* ms */
+
 
 static void ngx_http_confluence_call_body_handler(ngx_http_request_t *r);
 static ngx_int_t ngx_http_confluence_call_body(ngx_http_request_t *r,
@@ -21,6 +24,7 @@ static ngx_int_t ngx_http_confluence_call_memfd(ngx_http_request_t *r,
 static ngx_int_t ngx_http_confluence_call_write(ngx_fd_t fd, ngx_buf_t *b);
 static ngx_int_t ngx_http_confluence_call_send(ngx_http_request_t *r,
     ngx_http_confluence_ctx_t *ctx);
+static ngx_uint_t ngx_http_confluence_call_is_text(ngx_str_t *body);
 static ngx_buf_t *ngx_http_confluence_call_buf(ngx_http_request_t *r,
     ngx_http_confluence_waiter_t *w);
 static ngx_uint_t ngx_http_confluence_call_wants_json(ngx_http_request_t *r);
@@ -199,8 +203,14 @@ ngx_http_confluence_call_run(ngx_http_request_t *r,
     ngx_http_confluence_loc_conf_t  *lcf;
 
     w = &ctx->waiter;
+    lcf = ngx_http_get_module_loc_conf(r, ngx_http_confluence_module);
 
     if (!w->active) {
+
+        if (w->kind == PROTO_CALL_ITEM) {
+            w->fd_size = lcf->wait_timeout;
+        }
+
         ngx_http_confluence_waiter_call(w);
     }
 
@@ -233,10 +243,20 @@ ngx_http_confluence_call_run(ngx_http_request_t *r,
                                 ? "metadata" : "the torrent engine");
     }
 
-    lcf = ngx_http_get_module_loc_conf(r, ngx_http_confluence_module);
+    switch (w->kind) {
 
-    timeout = (w->kind == PROTO_CALL_HEALTH)
-              ? NGX_HTTP_CONFLUENCE_HEALTH_TIMEOUT : lcf->wait_timeout;
+    case PROTO_CALL_HEALTH:
+        timeout = NGX_HTTP_CONFLUENCE_HEALTH_TIMEOUT;
+        break;
+
+    case PROTO_CALL_ITEM:
+        timeout = lcf->wait_timeout + NGX_HTTP_CONFLUENCE_ITEM_MARGIN;
+        break;
+
+    default:
+        timeout = lcf->wait_timeout;
+        break;
+    }
 
     return ngx_http_confluence_wait(r, ctx, timeout);
 }
@@ -253,6 +273,8 @@ ngx_http_confluence_call_send(ngx_http_request_t *r,
     ngx_http_confluence_waiter_t  *w;
     static ngx_str_t               json = ngx_string("application/json");
     static ngx_str_t               text = ngx_string("text/plain");
+    static ngx_str_t               bytes =
+                                       ngx_string("application/octet-stream");
 
     w = &ctx->waiter;
     b = NULL;
@@ -264,6 +286,18 @@ ngx_http_confluence_call_send(ngx_http_request_t *r,
 
     } else if (w->kind == PROTO_CALL_METAINFO_POST) {
         type = &text;
+
+    } else if (w->kind == PROTO_CALL_ITEM) {
+        type = ngx_http_confluence_call_is_text(&w->body) ? &text : &bytes;
+
+        /* anybody may have written it */
+
+        if (ngx_http_confluence_header(r, "X-Content-Type-Options",
+                                       (u_char *) "nosniff", 7)
+            == NULL)
+        {
+            return NGX_HTTP_INTERNAL_SERVER_ERROR;
+        }
     }
 
     if (type->len && type->data[0] == 't') {
@@ -307,6 +341,26 @@ ngx_http_confluence_call_send(ngx_http_request_t *r,
     rc = ngx_http_output_filter(r, &out);
 
     return (rc == NGX_AGAIN) ? NGX_OK : rc;
+}
+
+
+/* What browsers take for text, too: nothing in it that is in no text. */
+
+static ngx_uint_t
+ngx_http_confluence_call_is_text(ngx_str_t *body)
+{
+    size_t  i;
+    u_char  c;
+
+    for (i = 0; i < body->len; i++) {
+        c = body->data[i];
+
+        if (c < 0x20 && (c < '\t' || c > '\r' || c == 0x0b) && c != 0x1b) {
+            return 0;
+        }
+    }
+
+    return 1;
 }
 
 

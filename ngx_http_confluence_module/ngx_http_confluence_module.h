@@ -64,10 +64,11 @@
 
 #define NGX_HTTP_CONFLUENCE_GRACE_UNSET  (ENGINE_OFF - 1)
 
-/* parts of a torrent that a route's requests name */
+/* what a route's requests name */
 #define NGX_HTTP_CONFLUENCE_TORRENT     0x01    /* by ih or magnet */
 #define NGX_HTTP_CONFLUENCE_FILE        0x02    /* by path, too */
 #define NGX_HTTP_CONFLUENCE_SUBTREE     0x04    /* .../infohash/HEX/PATH */
+#define NGX_HTTP_CONFLUENCE_ITEM        0x08    /* of the DHT, by target */
 
 
 typedef struct ngx_http_confluence_ctx_s     ngx_http_confluence_ctx_t;

@@ -9,6 +9,9 @@
 #define NGX_HTTP_CONFLUENCE_MAX_MAGNET                                        \
     (PROTO_BODY_MAX - sizeof(proto_hold_t))
 
+/* BEP 44 */
+#define NGX_HTTP_CONFLUENCE_MAX_SALT  64
+
 
 typedef struct {
     ngx_str_t    name;
@@ -23,6 +26,8 @@ enum {
     ngx_http_confluence_arg_path,
     ngx_http_confluence_arg_filename,
     ngx_http_confluence_arg_nowait,
+    ngx_http_confluence_arg_target,
+    ngx_http_confluence_arg_salt,
     ngx_http_confluence_arg_n
 };
 
@@ -42,6 +47,8 @@ static ngx_int_t ngx_http_confluence_select_ih(ngx_http_request_t *r,
     ngx_http_confluence_ctx_t *ctx, ngx_str_t *text);
 static ngx_int_t ngx_http_confluence_select_body(ngx_http_request_t *r,
     ngx_http_confluence_ctx_t *ctx, ngx_http_confluence_arg_t *args);
+static ngx_int_t ngx_http_confluence_select_item(ngx_http_request_t *r,
+    ngx_http_confluence_ctx_t *ctx, ngx_http_confluence_arg_t *args);
 static ngx_int_t ngx_http_confluence_value(ngx_http_request_t *r,
     ngx_http_confluence_arg_t *arg, ngx_str_t *dst);
 static ngx_int_t ngx_http_confluence_unescape(ngx_pool_t *pool,
@@ -59,7 +66,9 @@ ngx_http_confluence_select(ngx_http_request_t *r,
     ngx_int_t                  rc;
     ngx_http_confluence_arg_t  args[ngx_http_confluence_arg_n];
 
-    if (!(ctx->route->flags & NGX_HTTP_CONFLUENCE_TORRENT)) {
+    if (!(ctx->route->flags
+          & (NGX_HTTP_CONFLUENCE_TORRENT|NGX_HTTP_CONFLUENCE_ITEM)))
+    {
         return NGX_DECLINED;
     }
 
@@ -67,6 +76,10 @@ ngx_http_confluence_select(ngx_http_request_t *r,
 
     if (rc != NGX_OK) {
         return rc;
+    }
+
+    if (ctx->route->flags & NGX_HTTP_CONFLUENCE_ITEM) {
+        return ngx_http_confluence_select_item(r, ctx, args);
     }
 
     ctx->nowait = args[ngx_http_confluence_arg_nowait].present
@@ -128,7 +141,9 @@ ngx_http_confluence_args(ngx_http_request_t *r,
         ngx_string("magnet"),
         ngx_string("path"),
         ngx_string("filename"),
-        ngx_string("nowait")
+        ngx_string("nowait"),
+        ngx_string("target"),
+        ngx_string("salt")
     };
 
     for (i = 0; i < ngx_http_confluence_arg_n; i++) {
@@ -344,6 +359,44 @@ ngx_http_confluence_select_body(ngx_http_request_t *r,
 
     ctx->selected = 1;
     ctx->waiter.hash = &ctx->hash;
+
+    return NGX_DECLINED;
+}
+
+
+static ngx_int_t
+ngx_http_confluence_select_item(ngx_http_request_t *r,
+    ngx_http_confluence_ctx_t *ctx, ngx_http_confluence_arg_t *args)
+{
+    char        err[MAGNET_ERROR_LEN];
+    ngx_int_t   rc;
+    ngx_str_t   target, salt;
+
+    rc = ngx_http_confluence_value(r, &args[ngx_http_confluence_arg_target],
+                                   &target);
+    if (rc != NGX_DECLINED) {
+        return rc;
+    }
+
+    rc = ngx_http_confluence_value(r, &args[ngx_http_confluence_arg_salt],
+                                   &salt);
+    if (rc != NGX_DECLINED) {
+        return rc;
+    }
+
+    if (magnet_parse_target(ctx->hash.ih, target.data, target.len, err)
+        != 0)
+    {
+        return ngx_http_confluence_error(r, NGX_HTTP_BAD_REQUEST, "%s", err);
+    }
+
+    if (salt.len > NGX_HTTP_CONFLUENCE_MAX_SALT) {
+        return ngx_http_confluence_error(r, NGX_HTTP_BAD_REQUEST,
+                                         "salt has bad length");
+    }
+
+    ctx->waiter.hash = &ctx->hash;
+    ctx->waiter.magnet = salt;
 
     return NGX_DECLINED;
 }

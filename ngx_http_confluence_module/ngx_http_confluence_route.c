@@ -79,6 +79,14 @@ static ngx_http_confluence_route_t  ngx_http_confluence_routes[] = {
       PROTO_CALL_UPLOAD,
       ngx_string("application/x-bittorrent") },
 
+    { ngx_string("bep44"),
+      ngx_http_confluence_get,
+      ngx_string("GET, HEAD, OPTIONS"),
+      NGX_HTTP_CONFLUENCE_ITEM,
+      ngx_http_confluence_call_handler,
+      PROTO_CALL_ITEM,
+      ngx_null_string },
+
     { ngx_string("status"),
       ngx_http_confluence_get,
       ngx_string("GET, HEAD, OPTIONS"),

@@ -54,9 +54,9 @@ typedef struct {
     /* set by the request before the waiter is used */
     ngx_http_confluence_link_t  *link;       /* to the engine that is asked */
     ngx_event_t                 *event;      /* posted when something came */
-    ngx_pool_t                  *pool;       /* for the body that came */
+    ngx_pool_t                  *pool;       /* for what came */
     magnet_hash_t               *hash;       /* NULL: no torrent */
-    ngx_str_t                    magnet;     /* "" if none */
+    ngx_str_t                    magnet;     /* or an item's salt, or "" */
 
     uint64_t                     begin;      /* of READ, piece space */
     uint64_t                     end;

@@ -161,6 +161,14 @@ void shim_s::translate(lt::alert const& a)
     {
         torrent_event(*this, SHIM_EVENT_LOG, 0, SHIM_LOG_ERR, e->message());
     }
+    else if (auto const* d = lt::alert_cast<lt::dht_direct_response_alert>(&a))
+    {
+        items->answer(*d, events);
+    }
+    else if (auto const* n = lt::alert_cast<lt::dht_live_nodes_alert>(&a))
+    {
+        items->answer(*n, events);
+    }
     else if (auto const* t = dynamic_cast<lt::torrent_alert const*>(&a))
     {
         if (shim_slot* const slot = find(t->handle))

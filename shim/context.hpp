@@ -15,6 +15,7 @@
 #include "camouflage.hpp"
 #include "events.hpp"
 #include "hash_pool.hpp"
+#include "settings.hpp"
 
 namespace shim
 {
@@ -32,6 +33,7 @@ struct context
         : storage_calls(config.storage)
         , seed(config.seed != 0)
         , utp_after_tcp(config.utp != 0 && config.tcp != 0)
+        , filter(make_filter(config))
         , greetings(config.camouflage && *config.camouflage
                   ? std::make_shared<camouflage>(config.camouflage, events)
                   : nullptr)
@@ -42,10 +44,17 @@ struct context
     shim_storage_t const storage_calls;
     bool const seed;
     bool const utp_after_tcp;
+    lt::ip_filter const filter;
     event_queue events;
     std::shared_ptr<camouflage> const greetings; /* NULL: are not kept */
     std::atomic<std::size_t> held_bytes{0};      /* of pieces in memory */
     hash_pool pool;
+
+    /* Not to be talked to: for what libtorrent does not filter.  Any thread. */
+    bool blocks(lt::address const& a) const
+    {
+        return (filter.access(a) & lt::ip_filter::blocked) != 0;
+    }
 
     /*
      * libtorrent's network thread, valid from shim_open() until the disk

@@ -22,7 +22,7 @@ shim_s::shim_s(shim_config_t const& config)
     lt::session_params params(shim::make_settings(config));
 
     params.disk_io_constructor = shim::make_disk(ctx);
-    params.ip_filter = shim::make_filter(config);
+    params.ip_filter = ctx->filter;
     params.extensions.clear();
     params.extensions.push_back(shim::make_plugin(ctx));
     ses = std::make_unique<lt::session>(std::move(params));
@@ -33,6 +33,8 @@ shim_s::shim_s(shim_config_t const& config)
 
     /* limits hold for peers on local networks, too */
     ses->set_peer_class_filter(shim::limit_all(ses->get_peer_class_filter()));
+
+    items.emplace(*ses, *ctx);
 
     ses->set_alert_notify([c = ctx.get()] { c->events.wake(); });
 }

@@ -18,6 +18,7 @@
 #include <libtorrent/session.hpp>
 
 #include "context.hpp"
+#include "items.hpp"
 #include "ports.hpp"
 #include "sources.hpp"
 #include "torrent.hpp"
@@ -64,6 +65,7 @@ struct shim_s
     bool const trackers;
     std::shared_ptr<shim::context> ctx;
     std::unique_ptr<libtorrent::session> ses;
+    std::optional<shim::items> items;
     std::vector<shim_slot> slots;
     std::vector<std::uint32_t> free_slots;
     std::deque<shim_event_t> events;

@@ -440,6 +440,38 @@ shim_rc_t shim_have(shim_t* s, shim_id_t id, uint32_t first, uint32_t n);
 shim_rc_t shim_forget(shim_t* s, shim_id_t id, uint32_t first, uint32_t n);
 
 
+/*
+ * Looks in the DHT for a value, BEP 44: one that hashes to target (20 bytes),
+ * or the newest of those whose key, with salt behind it, hashes to target.
+ *
+ * salt: copied; BEP 44 allows 64 bytes
+ * timeout_ms: what was found until then counts
+ * Returns SHIM_OK and an id, of which SHIM_EVENT_ITEM will tell once, the same
+ * id for all who look for the same at a time; SHIM_INVALID if the DHT is off; SHIM_NOT_READY if too many look already.
+ */
+shim_rc_t shim_item_get(shim_t* s,
+    uint8_t const* target,
+    void const* salt,
+    size_t salt_len,
+    uint32_t timeout_ms,
+    uint64_t* id);
+
+/*
+ * The value, bencoded as it was stored; valid until it is dropped.
+ * SHIM_NOT_READY if none was found (yet).
+ */
+shim_rc_t shim_item(shim_t* s, uint64_t id, void const** buf, size_t* len);
+
+/* To be called once for each shim_item_get(), found or not. */
+void shim_item_drop(shim_t* s, uint64_t id);
+
+/*
+ * Does what is due.  Returns the milliseconds until it wants to be called
+ * again, -1 if nobody looks for anything.
+ */
+int shim_item_poll(shim_t* s);
+
+
 typedef enum
 {
     SHIM_EVENT_NONE = 0,
@@ -451,6 +483,8 @@ typedef enum
     SHIM_EVENT_TORRENT_ERROR,   /* text; the torrent cannot go on */
     SHIM_EVENT_LISTEN_FAILED,   /* text, level */
     SHIM_EVENT_LISTENING,       /* text, level; see shim_listen_again() */
+    SHIM_EVENT_ITEM,            /* id of it; error: 0 found, ENOENT nobody has
+                                   it, ETIMEDOUT nobody answered in time */
     SHIM_EVENT_LOG              /* text; level as below */
 } shim_event_type_t;
 

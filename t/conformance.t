@@ -22,9 +22,6 @@ select STDOUT; $| = 1;
 my $t = Test::Nginx->new()->has(qw/http/);
 my $c = Test::Confluence->new($t);
 
-# routes that are not there yet
-my @without = qw! /bep44 !;
-
 # cases that do not hold yet
 my %todo = ( I25 => 'status as JSON' );
 
@@ -74,8 +71,7 @@ $t->run();
 
 my @cases = judge('http://127.0.0.1:' . port(8080),
 	'--torrent-address', $address, '--big',
-	'--restart-command', "kill -HUP \$(cat $dir/nginx.pid)",
-	map { ('--without', $_) } @without);
+	'--restart-command', "kill -HUP \$(cat $dir/nginx.pid)");
 
 $t->plan(@cases + 1);
 
