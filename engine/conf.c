@@ -99,5 +99,6 @@ conf_shim(const engine_conf_t *conf, shim_config_t *config)
     config->tcp = conf->tcp;
     config->upnp = conf->upnp;
     config->trackers = conf->trackers;
+    config->override_trackers = conf->override_trackers;
     config->seed = conf->seed;
 }

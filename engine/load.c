@@ -162,10 +162,6 @@ load_trackers(torrent_t *torrent)
 
     engine = torrent->engine;
 
-    if (engine->conf.override_trackers) {
-        (void) shim_clear_trackers(engine->shim, torrent->id);
-    }
-
     if (engine->conf.implicit_trackers == NULL) {
         return;
     }

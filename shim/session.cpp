@@ -15,6 +15,7 @@ namespace lt = libtorrent;
 shim_s::shim_s(shim_config_t const& config)
     : owner(std::this_thread::get_id())
     , trackers(config.trackers != 0)
+    , override_trackers(config.override_trackers != 0)
     , ctx(std::make_shared<shim::context>(config))
     , listen(config.listen ? config.listen : "")
     , where(listen)

@@ -63,6 +63,7 @@ struct shim_s
 
     std::thread::id const owner;
     bool const trackers;
+    bool const override_trackers;
     std::shared_ptr<shim::context> ctx;
     std::unique_ptr<libtorrent::session> ses;
     std::optional<shim::items> items;

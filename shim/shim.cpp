@@ -111,7 +111,10 @@ shim_rc_t add(shim_s& s,
     shim_slot const* const before = s.find_empty(ih);
     shim_id_t exists = before != nullptr ? before->t->id : 0;
 
-    if (!s.trackers)
+    if (s.override_trackers)
+        from.trackers.clear();
+
+    if (!s.trackers || s.override_trackers)
     {
         p.trackers.clear();
         p.tracker_tiers.clear();

@@ -139,6 +139,7 @@ typedef struct
     uint8_t tcp;
     uint8_t upnp;
     uint8_t trackers;           /* 0: nothing is announced */
+    uint8_t override_trackers;  /* those of added .torrents are not taken */
     uint8_t seed;               /* upload to anyone; 0: only while reading */
     uint32_t max_connections;   /* of the session; 0: the default of 500 */
     uint32_t upload_rate;       /* bytes per second, 0: no limit */
@@ -181,7 +182,8 @@ typedef struct
 /*
  * Adds a torrent that fetches nothing until shim_want().  With metainfo the
  * infohashes may be NULL; if given, the info must hash to them.  The metainfo's
- * own trackers, web seeds and DHT nodes are taken, with their tiers.
+ * own trackers (see override_trackers), web seeds and DHT nodes are taken, with
+ * their tiers.
  *
  * With metainfo shim_info() works at once; without it, after
  * SHIM_EVENT_METADATA.
@@ -230,9 +232,6 @@ shim_rc_t shim_add_tracker(shim_t* s,
     shim_id_t id,
     char const* url,
     uint32_t tier);
-
-/* Removes every tracker of the torrent. */
-shim_rc_t shim_clear_trackers(shim_t* s, shim_id_t id);
 
 /* Adds a web seed (BEP 19) unless it is known. */
 shim_rc_t shim_add_web_seed(shim_t* s, shim_id_t id, char const* url);

@@ -260,26 +260,6 @@ catch (...)
     return SHIM_ERROR;
 }
 
-extern "C" shim_rc_t shim_clear_trackers(shim_t* s, shim_id_t id)
-try
-{
-    shim_slot* const slot = s->find(id);
-
-    if (slot == nullptr)
-        return SHIM_GONE;
-
-    slot->sources.trackers.clear();
-
-    if (slot->handle.is_valid())
-        slot->handle.replace_trackers({});
-
-    return SHIM_OK;
-}
-catch (...)
-{
-    return SHIM_ERROR;
-}
-
 extern "C" shim_rc_t shim_add_web_seed(shim_t* s, shim_id_t id, char const* url)
 try
 {
