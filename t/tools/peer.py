@@ -293,7 +293,9 @@ class Peer:
             request = struct.unpack('>III', body[1:13])
             say('cancel', *request)
             if request in self.queue:
+                # BEP 6: what is taken back is rejected
                 self.queue.remove(request)
+                self.message(b'\x10' + body[1:13])
         elif kind == 20:
             self.extended(body)
 
