@@ -97,7 +97,7 @@ $conf->('fast',
 my $torrent = $c->torrent('a.bin', size => 24 * $mb, piece => 256 * 1024);
 my $seed = $c->seed_libtorrent($torrent);
 
-$t->run()->plan(46);
+$t->run()->plan(51);
 
 # the same torrent through both, at once: each keeps to its own limit
 
@@ -243,6 +243,28 @@ my @lines = $log =~ /\[(?:crit|emerg)\].*/g;
 is("@lines", '', 'no critical messages');
 @lines = grep { !/exited on signal 9/ } $log =~ /\[alert\].*/g;
 is("@lines", '', 'no alerts');
+
+# one that cannot start is no matter to others, and comes when it can
+
+$processes = '';
+$conf->('bad', bad => "bad listen=127.0.0.1:$ports[2]",
+	big => "big listen=127.0.0.1:$ports[1]");
+mkdir "$dir/bad";
+$t->write_file('bad/pieces', 'not a directory');
+$t->run();
+
+ok($c->fetch($c->url($torrent, route => '/big/data'))->{body}
+	eq $torrent->{whole}, 'beside one that cannot start');
+is($c->fetch('/big/health')->{status}, 200, 'healthy beside it');
+is($c->fetch('/bad/health')->{status}, 503, 'the one is not');
+
+unlink "$dir/bad/pieces";
+ok(eval {
+	Test::Confluence::wait_for(sub {
+		$c->fetch('/bad/health')->{status} == 200
+	}, 20, 'bad');
+}, 'it is tried again');
+is(lines('failed to start in "\S+/big"'), 0, 'the other was not');
 
 $t->todo_alerts();
 
