@@ -14,6 +14,10 @@
 #include "boot.h"
 
 
+/* states are stored one by one */
+typedef uint64_t __attribute__((may_alias))  map_word_t;
+
+
 static int map_check_header(const map_header_t *h, size_t size);
 static int map_check_array(const map_header_t *h, uint64_t off, uint64_t n,
     size_t item, size_t align);
@@ -21,6 +25,7 @@ static int map_check_files(const map_t *map);
 static int map_path_cmp(const map_t *map, uint32_t n, const uint8_t *path,
     size_t len);
 static uint64_t map_run(const map_t *map, uint64_t offset, uint64_t limit);
+static uint32_t map_run_end(const map_t *map, uint32_t piece, uint32_t end);
 
 
 int
@@ -448,8 +453,8 @@ map_ready(const map_t *map, uint64_t offset, uint64_t limit)
 static uint64_t
 map_run(const map_t *map, uint64_t offset, uint64_t limit)
 {
-    uint32_t             piece, length;
-    uint64_t             end, last;
+    uint32_t             piece, last, length;
+    uint64_t             end;
     const map_header_t  *h;
 
     h = map->header;
@@ -466,12 +471,7 @@ map_run(const map_t *map, uint64_t offset, uint64_t limit)
     piece = offset / length;
     last = (offset + limit - 1) / length;
 
-    while (piece <= last
-           && (__atomic_load_n(&map->states[piece], __ATOMIC_SEQ_CST)
-               & MAP_COMPLETE))
-    {
-        piece++;
-    }
+    piece = map_run_end(map, piece, last + 1);
 
     end = (uint64_t) piece * length;
 
@@ -480,6 +480,42 @@ map_run(const map_t *map, uint64_t offset, uint64_t limit)
     }
 
     return (end - offset < limit) ? end - offset : limit;
+}
+
+
+/*
+ * The first piece in [piece, end) that is not complete, or end.  Long runs are
+ * walked for each request: most of them a word of states at a time.
+ */
+static uint32_t
+map_run_end(const map_t *map, uint32_t piece, uint32_t end)
+{
+    size_t       size;
+    uint64_t     all;
+    const void  *p;
+
+    size = sizeof(map_word_t);
+    all = UINT64_MAX / UINT8_MAX * MAP_COMPLETE;
+
+    while (piece < end) {
+        p = &map->states[piece];
+
+        if ((uintptr_t) p % size == 0 && end - piece >= size
+            && (__atomic_load_n((const map_word_t *) p, __ATOMIC_SEQ_CST)
+                & all) == all)
+        {
+            piece += size;
+            continue;
+        }
+
+        if (!(map_state(map, piece) & MAP_COMPLETE)) {
+            break;
+        }
+
+        piece++;
+    }
+
+    return piece;
 }
 
 
