@@ -6,9 +6,10 @@
 
 
 /*
- * Buffers handed to the filters at once: enough for the ends of two segments
- * and the headers of parts to leave in one go; what is sent need not wait for
- * what follows, and a slow client holds few descriptors.
+ * Buffers handed to the filters at once: enough for an extent to leave in one
+ * go with what surrounds it; what is sent need not wait for what follows.  All
+ * of them are of one segment: a slow client keeps the space of what it holds
+ * when that is evicted, which the limit of the cache does not know of.
  */
 #define NGX_HTTP_CONFLUENCE_BUFS   4
 
@@ -29,11 +30,12 @@ static ngx_int_t ngx_http_confluence_body_wait(ngx_http_request_t *r,
     ngx_http_confluence_ctx_t *ctx);
 static ngx_int_t ngx_http_confluence_body_fill(ngx_http_request_t *r,
     ngx_http_confluence_ctx_t *ctx, ngx_chain_t **out);
+static void ngx_http_confluence_body_next(ngx_http_confluence_data_t *d);
 static ngx_int_t ngx_http_confluence_body_extent(ngx_http_request_t *r,
-    ngx_http_confluence_data_t *d, ngx_chain_t **out);
+    ngx_http_confluence_data_t *d, int64_t *held, ngx_chain_t **out);
 static ngx_int_t ngx_http_confluence_body_find(ngx_http_request_t *r,
-    ngx_http_confluence_data_t *d, ngx_uint_t direct, map_extent_t *extent,
-    ngx_http_confluence_segment_t **segment);
+    ngx_http_confluence_data_t *d, ngx_uint_t direct, int64_t held,
+    map_extent_t *extent, ngx_http_confluence_segment_t **segment);
 static ngx_int_t ngx_http_confluence_body_text(ngx_http_request_t *r,
     ngx_http_confluence_data_t *d, ngx_str_t *text, ngx_chain_t **out);
 static ngx_chain_t *ngx_http_confluence_body_buf(ngx_http_request_t *r,
@@ -153,6 +155,7 @@ static ngx_int_t
 ngx_http_confluence_body_fill(ngx_http_request_t *r,
     ngx_http_confluence_ctx_t *ctx, ngx_chain_t **out)
 {
+    int64_t                       held;
     ngx_int_t                     rc;
     ngx_buf_t                    *b;
     ngx_uint_t                    i;
@@ -162,6 +165,7 @@ ngx_http_confluence_body_fill(ngx_http_request_t *r,
 
     d = ctx->data;
     b = NULL;
+    held = -1;
     ll = out;
     *ll = NULL;
 
@@ -174,7 +178,7 @@ ngx_http_confluence_body_fill(ngx_http_request_t *r,
             rc = ngx_http_confluence_body_text(r, d, &range->header, ll);
 
         } else if (d->pos < range->end) {
-            rc = ngx_http_confluence_body_extent(r, d, ll);
+            rc = ngx_http_confluence_body_extent(r, d, &held, ll);
 
         } else {
             d->last = 1;
@@ -193,21 +197,7 @@ ngx_http_confluence_body_fill(ngx_http_request_t *r,
         ll = &(*ll)->next;
 
         if (d->pos == range->end) {
-
-            if (d->range + 1 < d->ranges_n) {
-                d->range++;
-                d->part = 0;
-                d->pos = d->ranges[d->range].start;
-                d->complete = d->pos;
-
-                if (d->read_pos != -1) {
-                    /* elsewhere: to be told at once */
-                    d->read_pos = NGX_MAX_OFF_T_VALUE;
-                }
-
-            } else if (d->trailer.len == 0) {
-                d->last = 1;
-            }
+            ngx_http_confluence_body_next(d);
         }
 
         if (d->last) {
@@ -237,9 +227,31 @@ ngx_http_confluence_body_fill(ngx_http_request_t *r,
 }
 
 
+/* The range at hand is out: on to the next, or to the end. */
+
+static void
+ngx_http_confluence_body_next(ngx_http_confluence_data_t *d)
+{
+    if (d->range + 1 < d->ranges_n) {
+        d->range++;
+        d->part = 0;
+        d->pos = d->ranges[d->range].start;
+        d->complete = d->pos;
+
+        if (d->read_pos != -1) {
+            /* elsewhere: to be told at once */
+            d->read_pos = NGX_MAX_OFF_T_VALUE;
+        }
+
+    } else if (d->trailer.len == 0) {
+        d->last = 1;
+    }
+}
+
+
 static ngx_int_t
 ngx_http_confluence_body_extent(ngx_http_request_t *r,
-    ngx_http_confluence_data_t *d, ngx_chain_t **out)
+    ngx_http_confluence_data_t *d, int64_t *held, ngx_chain_t **out)
 {
     ngx_buf_t                      *b;
     ngx_int_t                       rc;
@@ -254,7 +266,7 @@ ngx_http_confluence_body_extent(ngx_http_request_t *r,
 
     direct = (clcf->directio <= d->length);
 
-    rc = ngx_http_confluence_body_find(r, d, direct, &extent, &segment);
+    rc = ngx_http_confluence_body_find(r, d, direct, *held, &extent, &segment);
 
     if (rc != NGX_OK) {
         return rc;
@@ -282,6 +294,7 @@ ngx_http_confluence_body_extent(ngx_http_request_t *r,
 
     d->pos += (off_t) extent.length;
 
+    *held = extent.file;
     *out = cl;
 
     return NGX_OK;
@@ -290,13 +303,14 @@ ngx_http_confluence_body_extent(ngx_http_request_t *r,
 
 /*
  * Finds what is complete at the position, and takes a reference to the file in
- * which it lies.  Returns NGX_DECLINED if nothing is complete.
+ * which it lies.  Returns NGX_DECLINED if nothing is complete, or if it lies in
+ * another file than the held one, which is -1 if any will do.
  */
 
 static ngx_int_t
 ngx_http_confluence_body_find(ngx_http_request_t *r,
-    ngx_http_confluence_data_t *d, ngx_uint_t direct, map_extent_t *extent,
-    ngx_http_confluence_segment_t **segment)
+    ngx_http_confluence_data_t *d, ngx_uint_t direct, int64_t held,
+    map_extent_t *extent, ngx_http_confluence_segment_t **segment)
 {
     off_t       end;
     uint64_t    offset, run;
@@ -321,6 +335,10 @@ ngx_http_confluence_body_find(ngx_http_request_t *r,
                        extent)
             == 0)
         {
+            return NGX_DECLINED;
+        }
+
+        if (held != -1 && held != extent->file) {
             return NGX_DECLINED;
         }
 
