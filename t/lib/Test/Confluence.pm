@@ -561,7 +561,7 @@ EOF
 	$process->{address} = $address;
 	wait_port("127.0.0.1:$web", 30);
 
-	my $api = "http://127.0.0.1:$web/api/v2/torrents";
+	my $api = $process->{api} = "http://127.0.0.1:$web/api/v2/torrents";
 
 	for my $torrent (@torrents) {
 		system("curl -sf -o /dev/null -F torrents=\@$torrent->{file}"
