@@ -1,0 +1,163 @@
+
+/*
+ * Where the bytes of a map's pieces lie, and which of them are complete.
+ */
+
+#include "map.h"
+
+
+/* states are stored one by one */
+typedef uint64_t __attribute__((may_alias))  map_word_t;
+
+
+static uint64_t map_run(const map_t *map, uint64_t offset, uint64_t limit);
+static uint32_t map_run_end(const map_t *map, uint32_t piece, uint32_t end);
+
+
+void
+map_place(const map_t *map, uint64_t offset, uint64_t limit,
+    map_place_t *place)
+{
+    uint64_t  size;
+
+    size = (uint64_t) map->header->pieces_per_segment
+           * map->header->piece_length;
+
+    place->file = offset / size;
+    place->offset = offset % size;
+    place->length = size - place->offset;
+
+    if (place->length > limit) {
+        place->length = limit;
+    }
+}
+
+
+uint64_t
+map_extent(const map_t *map, uint64_t offset, uint64_t limit, uint32_t now,
+    map_extent_t *extent)
+{
+    map_place_t          place;
+    map_segment_t       *s;
+    const map_header_t  *h;
+
+    h = map->header;
+
+    map_place(map, offset, limit, &place);
+
+    extent->segment = offset / h->piece_length / h->pieces_per_segment;
+    extent->file = place.file;
+    extent->offset = place.offset;
+
+    s = &map->segments[extent->segment];
+    extent->generation = __atomic_load_n(&s->generation, __ATOMIC_SEQ_CST);
+
+    extent->length = map_run(map, offset, place.length);
+
+    if (extent->length == 0) {
+        return 0;
+    }
+
+    if (!map_still(map, extent)) {
+        extent->length = 0;
+        return 0;
+    }
+
+    /* stored only if it changes: the line stays shared between the workers */
+
+    if (now != 0
+        && __atomic_load_n(&s->last_read, __ATOMIC_RELAXED) != now)
+    {
+        __atomic_store_n(&s->last_read, now, __ATOMIC_RELAXED);
+    }
+
+    return extent->length;
+}
+
+
+int
+map_still(const map_t *map, const map_extent_t *extent)
+{
+    return __atomic_load_n(&map->segments[extent->segment].generation,
+                           __ATOMIC_SEQ_CST)
+           == extent->generation;
+}
+
+
+uint64_t
+map_ready(const map_t *map, uint64_t offset, uint64_t limit)
+{
+    return map_run(map, offset, limit);
+}
+
+
+/*
+ * Bytes of complete pieces from offset on, at most limit.
+ */
+static uint64_t
+map_run(const map_t *map, uint64_t offset, uint64_t limit)
+{
+    uint32_t             piece, last, length;
+    uint64_t             end;
+    const map_header_t  *h;
+
+    h = map->header;
+
+    if (offset >= h->total_size || limit == 0) {
+        return 0;
+    }
+
+    if (limit > h->total_size - offset) {
+        limit = h->total_size - offset;
+    }
+
+    length = h->piece_length;
+    piece = offset / length;
+    last = (offset + limit - 1) / length;
+
+    piece = map_run_end(map, piece, last + 1);
+
+    end = (uint64_t) piece * length;
+
+    if (end <= offset) {
+        return 0;
+    }
+
+    return (end - offset < limit) ? end - offset : limit;
+}
+
+
+/*
+ * The first piece in [piece, end) that is not complete, or end.  Long runs are
+ * walked for each request: most of them a word of states at a time.
+ */
+static uint32_t
+map_run_end(const map_t *map, uint32_t piece, uint32_t end)
+{
+    size_t       size;
+    uint64_t     all;
+    const void  *p;
+
+    size = sizeof(map_word_t);
+    all = UINT64_MAX / UINT8_MAX * MAP_COMPLETE;
+
+    while (piece < end) {
+        p = &map->states[piece];
+
+        if ((uintptr_t) p % size == 0 && end - piece >= size
+            && (__atomic_load_n((const map_word_t *) p, __ATOMIC_SEQ_CST)
+                & all) == all)
+        {
+            piece += size;
+            continue;
+        }
+
+        if (!(map_state(map, piece) & MAP_COMPLETE)) {
+            break;
+        }
+
+        piece++;
+    }
+
+    return piece;
+}
