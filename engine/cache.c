@@ -31,11 +31,6 @@ static void cache_drop_partial(cache_t *cache, store_t *store);
 static void cache_retire(cache_t *cache, store_t *store);
 static void cache_recover(cache_t *cache);
 static uint64_t cache_room(const cache_t *cache);
-static int cache_find_victim(cache_t *cache, cache_victim_t *victim);
-static int cache_victims(cache_t *cache);
-static int cache_victim_push(cache_t *cache, store_t *store,
-    uint32_t segment);
-static int cache_victim_cmp(const void *a, const void *b);
 
 
 int
@@ -120,10 +115,7 @@ cache_close(cache_t *cache, int flush)
 
     files_close(&cache->files);
 
-    free(cache->victims);
-    cache->victims = NULL;
-    cache->victim_n = 0;
-    cache->victim_max = 0;
+    victims_free(&cache->victims);
 
     close(cache->dir);
     cache->dir = -1;
@@ -265,7 +257,7 @@ cache_retire(cache_t *cache, store_t *store)
     store_release(store);
 
     /* the list may name it */
-    cache->victim_n = 0;
+    cache->victims.n = 0;
 }
 
 
@@ -389,11 +381,11 @@ cache_unreserve(cache_t *cache, store_t *store, uint32_t piece, int partial)
 uint64_t
 cache_evict(cache_t *cache)
 {
-    int             complete;
-    uint64_t        n;
-    cache_victim_t  v;
+    int       complete;
+    uint64_t  n;
+    victim_t  v;
 
-    if (cache_find_victim(cache, &v) != 0) {
+    if (victims_take(&cache->victims, cache->stores, &v) != 0) {
         return 0;
     }
 
@@ -436,127 +428,4 @@ cache_disk_full(cache_t *cache)
     cache->limit = cache->used;
 
     return used - cache->used;
-}
-
-
-/*
- * Takes the best victim off the list, which is made anew when it is used up.
- * Entries may be out of date: what was read since it was made is passed over.
- */
-static int
-cache_find_victim(cache_t *cache, cache_victim_t *victim)
-{
-    int             fresh;
-    map_segment_t  *s;
-
-    fresh = 0;
-
-    for ( ;; ) {
-
-        while (cache->victim_n != 0) {
-            *victim = cache->victims[--cache->victim_n];
-            s = &victim->store->map.segments[victim->segment];
-
-            if (s->charged != 0
-                && (fresh
-                    || __atomic_load_n(&s->last_read, __ATOMIC_RELAXED)
-                       == victim->last_read)
-                && !store_segment_needed(victim->store, victim->segment))
-            {
-                return 0;
-            }
-        }
-
-        if (fresh || cache_victims(cache) != 0) {
-            return -1;
-        }
-
-        fresh = 1;
-    }
-}
-
-
-static int
-cache_victims(cache_t *cache)
-{
-    uint32_t  i;
-    store_t  *store, *next;
-
-    cache->victim_n = 0;
-
-    HASH_ITER(hh, cache->stores, store, next) {
-
-        if (store->charged_n == 0) {
-            continue;
-        }
-
-        for (i = 0; i < store->map.header->segment_n; i++) {
-
-            if (store->map.segments[i].charged != 0
-                && !store_segment_needed(store, i)
-                && cache_victim_push(cache, store, i) != 0)
-            {
-                return -1;
-            }
-        }
-    }
-
-    qsort(cache->victims, cache->victim_n, sizeof(cache_victim_t),
-          cache_victim_cmp);
-
-    return 0;
-}
-
-
-static int
-cache_victim_push(cache_t *cache, store_t *store, uint32_t segment)
-{
-    size_t           n;
-    cache_victim_t  *v;
-
-    if (cache->victim_n == cache->victim_max) {
-        n = cache->victim_max ? cache->victim_max * 2 : 64;
-        v = realloc(cache->victims, n * sizeof(cache_victim_t));
-
-        if (v == NULL) {
-            return -1;
-        }
-
-        cache->victims = v;
-        cache->victim_max = n;
-    }
-
-    v = &cache->victims[cache->victim_n++];
-
-    v->store = store;
-    v->segment = segment;
-    v->last_read = __atomic_load_n(&store->map.segments[segment].last_read,
-                                   __ATOMIC_RELAXED);
-    v->idle = TAILQ_EMPTY(&store->windows);
-
-    return 0;
-}
-
-
-/*
- * The list is consumed from its end: idle and longest unread come last.  Of
- * one second's reads the lower segments are the older.
- */
-static int
-cache_victim_cmp(const void *a, const void *b)
-{
-    const cache_victim_t  *x, *y;
-
-    x = a;
-    y = b;
-
-    if (x->idle != y->idle) {
-        return x->idle ? 1 : -1;
-    }
-
-    if (x->last_read != y->last_read) {
-        return (x->last_read < y->last_read) ? 1 : -1;
-    }
-
-    return (x->segment < y->segment) - (x->segment > y->segment);
 }

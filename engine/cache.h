@@ -21,14 +21,7 @@
 
 
 #include "store.h"
-
-
-typedef struct {
-    store_t       *store;
-    uint32_t       segment;
-    uint32_t       last_read;
-    unsigned       idle;        /* nobody reads the store */
-} cache_victim_t;
+#include "victims.h"
 
 
 typedef struct {
@@ -43,9 +36,7 @@ typedef struct {
     store_t         *stores;    /* hash by ih */
     files_t          files;     /* open segments of all stores */
 
-    cache_victim_t  *victims;   /* most evictable last */
-    size_t           victim_n;
-    size_t           victim_max;
+    victims_t        victims;
 
     uint64_t         evictions;     /* segments */
 
