@@ -4,13 +4,33 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "io.h"
 #include "reader.h"
 
 
+struct adopt_s {
+    job_t       job;
+    store_t    *store;          /* a reference */
+    int         dir;            /* the cache directory */
+    char        from[80];
+    uint32_t    first;          /* pieces */
+    uint32_t    n;
+    int         rc;
+    unsigned    done:1;
+    unsigned    forgotten:1;
+};
+
+
 static int adopt_is_complete(const store_t *store, uint32_t segment);
+static int adopt_start(torrent_t *torrent, jobs_t *jobs, adopt_t **adopt,
+    const char *from, uint64_t begin, uint64_t size);
+static void adopt_run(job_t *job);
+static int adopt_piece(adopt_t *adopt, int fd, uint8_t *buf, uint32_t n);
+static void adopt_free(adopt_t *adopt);
 
 
 int
@@ -83,4 +103,190 @@ adopt_is_complete(const store_t *store, uint32_t segment)
     }
 
     return 1;
+}
+
+
+int
+adopt_copy(torrent_t *torrent, jobs_t *jobs, adopt_t **adopt,
+    const char *from, uint64_t begin, uint64_t size)
+{
+    int       rc;
+    adopt_t  *a;
+
+    a = *adopt;
+
+    if (a == NULL) {
+        rc = adopt_start(torrent, jobs, adopt, from, begin, size);
+        return (rc == 0) ? EINPROGRESS : rc;
+    }
+
+    if (!a->done) {
+        return EINPROGRESS;
+    }
+
+    rc = a->rc;
+    *adopt = NULL;
+
+    if (rc == 0) {
+        (void) unlinkat(a->dir, a->from, 0);
+        (void) shim_have(torrent->engine->shim, torrent->id, a->first, a->n);
+        reader_have(torrent, a->first, a->n);
+    }
+
+    adopt_free(a);
+
+    return rc;
+}
+
+
+static int
+adopt_start(torrent_t *torrent, jobs_t *jobs, adopt_t **adopt,
+    const char *from, uint64_t begin, uint64_t size)
+{
+    int       rc;
+    uint32_t  i, length;
+    adopt_t  *a;
+
+    length = torrent->info.piece_length;
+
+    a = calloc(1, sizeof(adopt_t));
+
+    if (a == NULL) {
+        return ENOMEM;
+    }
+
+    a->job.run = adopt_run;
+    a->store = torrent->store;
+    a->dir = torrent->engine->cache.dir;
+    a->first = begin / length;
+    a->n = (size + length - 1) / length;
+    snprintf(a->from, sizeof(a->from), "%s", from);
+
+    __atomic_add_fetch(&a->store->refs, 1, __ATOMIC_RELAXED);
+
+    rc = 0;
+
+    for (i = a->first; rc == 0 && i < a->first + a->n; i++) {
+        rc = cache_reserve(&torrent->engine->cache, a->store, i, 0);
+    }
+
+    if (rc == 0) {
+        rc = jobs_submit(jobs, &a->job);
+    }
+
+    if (rc != 0) {
+        adopt_free(a);
+        return rc;
+    }
+
+    *adopt = a;
+
+    return 0;
+}
+
+
+/*
+ * On a thread of its own, in the way that pieces of peers take.
+ */
+static void
+adopt_run(job_t *job)
+{
+    int       fd;
+    uint8_t  *buf;
+    uint32_t  i;
+    adopt_t  *a;
+
+    a = (adopt_t *) job;
+
+    fd = openat(a->dir, a->from, O_RDONLY|O_CLOEXEC|O_NOFOLLOW);
+
+    if (fd == -1) {
+        a->rc = errno;
+        return;
+    }
+
+    buf = malloc(a->store->map.header->piece_length);
+    a->rc = (buf == NULL) ? ENOMEM : 0;
+
+    for (i = 0; a->rc == 0 && i < a->n; i++) {
+        a->rc = job_canceled(job) ? ECANCELED : adopt_piece(a, fd, buf, i);
+    }
+
+    free(buf);
+    close(fd);
+}
+
+
+static int
+adopt_piece(adopt_t *adopt, int fd, uint8_t *buf, uint32_t n)
+{
+    int       rc;
+    uint32_t  piece, len, generation;
+
+    piece = adopt->first + n;
+    len = store_piece_length(adopt->store, piece);
+
+    rc = store_storage.begin(adopt->store, piece, &generation);
+
+    if (rc != 0) {
+        return (rc == EEXIST) ? 0 : rc;
+    }
+
+    rc = io_pread(fd, buf, len,
+                  (off_t) n * adopt->store->map.header->piece_length);
+
+    if (rc == 0) {
+        rc = store_storage.write(adopt->store, piece, generation, buf, len);
+    }
+
+    if (rc == 0) {
+        return store_storage.mark(adopt->store, piece, generation,
+                                  SHIM_PIECE_COMPLETE);
+    }
+
+    (void) store_storage.mark(adopt->store, piece, generation,
+                              SHIM_PIECE_EMPTY);
+
+    return rc;
+}
+
+
+int
+adopt_done(job_t *job)
+{
+    adopt_t  *a;
+
+    if (job->run != adopt_run) {
+        return 0;
+    }
+
+    a = (adopt_t *) job;
+    a->done = 1;
+
+    if (a->forgotten) {
+        adopt_free(a);
+    }
+
+    return 1;
+}
+
+
+void
+adopt_forget(adopt_t *adopt)
+{
+    if (adopt->done) {
+        adopt_free(adopt);
+        return;
+    }
+
+    adopt->forgotten = 1;
+    job_cancel(&adopt->job);
+}
+
+
+static void
+adopt_free(adopt_t *adopt)
+{
+    store_release(adopt->store);
+    free(adopt);
 }

@@ -17,6 +17,7 @@
 #include "layout.h"
 #include "log.h"
 #include "scan.h"
+#include "tree.h"
 
 
 #define CACHE_FULL_TIME   60000             /* ms */
@@ -26,7 +27,10 @@
 #define CACHE_PAGE        4096
 
 
+static int cache_open_folders(cache_t *cache);
 static void cache_add(cache_t *cache, store_t *store);
+static uint64_t cache_evict_segment(cache_t *cache, store_t *store,
+    uint32_t segment);
 static void cache_drop_partial(cache_t *cache, store_t *store);
 static void cache_retire(cache_t *cache, store_t *store);
 static void cache_recover(cache_t *cache);
@@ -50,10 +54,10 @@ cache_open(cache_t *cache)
 
     files_open(&cache->files, cache->caches);
 
-    if ((mkdirat(cache->dir, "pieces", 0700) == -1 && errno != EEXIST)
-        || (mkdirat(cache->dir, "metainfo", 0700) == -1 && errno != EEXIST))
-    {
-        return errno;
+    rc = cache_open_folders(cache);
+
+    if (rc != 0) {
+        return rc;
     }
 
     if (snprintf(name, PATH_MAX, "%s/pieces", cache->path) >= PATH_MAX) {
@@ -81,6 +85,8 @@ cache_open(cache_t *cache)
 
     closedir(dir);
 
+    scan_files(cache->stores, cache->dir, &cache->trash);
+
     cache->limit = cache->max_size;
 
     while (cache->max_size >= 0
@@ -94,6 +100,25 @@ cache_open(cache_t *cache)
 }
 
 
+static int
+cache_open_folders(cache_t *cache)
+{
+    if ((mkdirat(cache->dir, "pieces", 0700) == -1 && errno != EEXIST)
+        || (mkdirat(cache->dir, "metainfo", 0700) == -1 && errno != EEXIST))
+    {
+        return errno;
+    }
+
+    if (cache->layout == MAP_FILES
+        && mkdirat(cache->dir, TREE_FOLDER, 0755) == -1 && errno != EEXIST)
+    {
+        return errno;
+    }
+
+    return trash_open(&cache->trash, cache->dir);
+}
+
+
 void
 cache_close(cache_t *cache, int flush)
 {
@@ -102,6 +127,8 @@ cache_close(cache_t *cache, int flush)
     if (cache->dir == -1) {
         return;
     }
+
+    trash_close(&cache->trash);
 
     if (flush && syncfs(cache->dir) == -1) {
         flush = 0;
@@ -114,7 +141,6 @@ cache_close(cache_t *cache, int flush)
     }
 
     files_close(&cache->files);
-
     victims_free(&cache->victims);
 
     close(cache->dir);
@@ -131,6 +157,7 @@ cache_add(cache_t *cache, store_t *store)
         cache->used += store->map.segments[i].charged;
     }
 
+    store->trash = &cache->trash;
     HASH_ADD_KEYPTR(hh, cache->stores, store->ih, 20, store);
 }
 
@@ -148,17 +175,20 @@ cache_find(cache_t *cache, const uint8_t *ih)
 
 int
 cache_store(cache_t *cache, store_t **store, const uint8_t *ih, shim_t *shim,
-    shim_id_t id, const shim_info_t *info)
+    shim_id_t id, const shim_info_t *info, char *err, size_t err_size)
 {
     int       rc, complete;
     map_t     map;
     uint32_t  i;
     store_t  *s;
 
+    err[0] = '\0';
     s = cache_find(cache, ih);
 
-    if (s != NULL && !layout_matches(&s->map, info)) {
-
+    if (s != NULL
+        && (!layout_matches(&s->map, info)
+            || (s->charged_n == 0 && map_layout(&s->map) != cache->layout)))
+    {
         for (i = 0; i < s->map.header->segment_n; i++) {
             cache->used -= store_evict(s, i, &complete);
         }
@@ -168,7 +198,8 @@ cache_store(cache_t *cache, store_t **store, const uint8_t *ih, shim_t *shim,
     }
 
     if (s == NULL) {
-        rc = layout_create(&map, cache->path, ih, shim, id, info);
+        rc = layout_create(&map, cache->path, ih, cache->layout, shim, id,
+                           info);
 
         if (rc != 0) {
             return rc;
@@ -182,6 +213,14 @@ cache_store(cache_t *cache, store_t **store, const uint8_t *ih, shim_t *shim,
         }
 
         cache_add(cache, s);
+
+        rc = (s->payload->check != NULL)
+             ? s->payload->check(&s->map, err, err_size) : 0;
+
+        if (rc != 0) {
+            cache_retire(cache, s);
+            return rc;
+        }
     }
 
     s->loaded = 1;
@@ -192,10 +231,19 @@ cache_store(cache_t *cache, store_t **store, const uint8_t *ih, shim_t *shim,
 
 
 void
-cache_unload(cache_t *cache, store_t *store)
+cache_unload(cache_t *cache, store_t *store, int keep)
 {
     store->loaded = 0;
-    cache_drop_partial(cache, store);
+    store->readers = 0;
+
+    if (store->payload->whole && !keep) {
+        if (store->charged_n != 0) {
+            (void) cache_evict_segment(cache, store, 0);
+        }
+
+    } else {
+        cache_drop_partial(cache, store);
+    }
 
     if (store->charged_n == 0) {
         cache_retire(cache, store);
@@ -283,7 +331,9 @@ cache_reserve(cache_t *cache, store_t *store, uint32_t piece, int force)
             }
         }
 
-        if (cache->used + n > (uint64_t) cache->limit && !force) {
+        if (cache->used + n > (uint64_t) cache->limit
+            && (!force || store->payload->whole))
+        {
             return ENOSPC;
         }
     }
@@ -381,7 +431,6 @@ cache_unreserve(cache_t *cache, store_t *store, uint32_t piece, int partial)
 uint64_t
 cache_evict(cache_t *cache)
 {
-    int       complete;
     uint64_t  n;
     victim_t  v;
 
@@ -389,17 +438,32 @@ cache_evict(cache_t *cache)
         return 0;
     }
 
-    n = store_evict(v.store, v.segment, &complete);
-
-    cache->used -= n;
+    n = cache_evict_segment(cache, v.store, v.segment);
     cache->evictions++;
-
-    if (cache->evicted != NULL) {
-        cache->evicted(cache->ctx, v.store, v.segment, complete);
-    }
 
     if (v.store->charged_n == 0 && !v.store->loaded) {
         cache_retire(cache, v.store);
+    }
+
+    return n;
+}
+
+
+/*
+ * Evicts it, and tells so.  Returns the bytes freed.
+ */
+static uint64_t
+cache_evict_segment(cache_t *cache, store_t *store, uint32_t segment)
+{
+    int       complete;
+    uint64_t  n;
+
+    n = store_evict(store, segment, &complete);
+
+    cache->used -= n;
+
+    if (cache->evicted != NULL) {
+        cache->evicted(cache->ctx, store, segment, complete);
     }
 
     return n;

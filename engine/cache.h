@@ -6,12 +6,16 @@
  *      <path>/engine.sock             control socket
  *      <path>/metainfo/<ih>.torrent   last known metainfo
  *      <path>/pieces/<ih>/...         a store each
+ *      <path>/files/<ih>/...          the payload of one in files (tree.h)
+ *      <path>/trash/<n>/...           what is being removed (trash.h)
  *      <path>/upload/<n>/...          what is being uploaded (upload.h)
  *
  * The limit is on the sum of the stores' charged bytes.  It is kept before
  * bytes arrive: cache_reserve() evicts until the piece fits.  Victims are
  * segments of stores that nobody reads, by last read; then segments no window
- * touches.  What a window touches is never evicted.
+ * touches.  What a window touches is never evicted.  A torrent in files is one
+ * segment, which goes only when it has no reader: if all that is there is read
+ * there is no space for more.
  *
  * Engine thread only.
  */
@@ -28,6 +32,7 @@ typedef struct {
     const char      *path;
     int              dir;
     unsigned         caches;    /* in this process, 1 or more */
+    uint32_t         layout;    /* of new stores: MAP_SEGMENTS, MAP_FILES */
     int64_t          max_size;  /* bytes, negative: no limit */
     int64_t          limit;     /* the same, or less while the disk is full */
     int64_t          full;      /* when the disk was full, ms, or 0 */
@@ -35,6 +40,7 @@ typedef struct {
 
     store_t         *stores;    /* hash by ih */
     files_t          files;     /* open segments of all stores */
+    trash_t          trash;
 
     victims_t        victims;
 
@@ -51,7 +57,7 @@ typedef struct {
  * Makes the folders, reads what is there, discards what cannot be trusted, and
  * evicts down to the limit.
  *
- * cache: path and max_size are set, the rest is zero
+ * cache: path, layout and max_size are set, the rest is zero
  * Returns 0 or an errno; cache_close() in any case.
  */
 int cache_open(cache_t *cache);
@@ -67,18 +73,25 @@ store_t *cache_find(cache_t *cache, const uint8_t *ih);
 
 /*
  * The store of a torrent whose metadata is known: the one that is there if its
- * layout is the same, else a new one.  Returns 0 or an errno.
+ * geometry is the same, in whatever layout it has bytes, else a new one.
+ * Returns 0 or an errno; err is not "" if the torrent cannot be kept in this
+ * layout.
  */
 int cache_store(cache_t *cache, store_t **store, const uint8_t *ih,
-    shim_t *shim, shim_id_t id, const shim_info_t *info);
+    shim_t *shim, shim_id_t id, const shim_info_t *info, char *err,
+    size_t err_size);
 
-/* A torrent stopped using its store; one without bytes is removed. */
-void cache_unload(cache_t *cache, store_t *store);
+/*
+ * A torrent stopped using its store; one without bytes is removed, and one in
+ * files with all that it has, unless keep is given.
+ */
+void cache_unload(cache_t *cache, store_t *store, int keep);
 
 /*
  * Reserves the space of a piece; does nothing if it has it.
  *
- * force: go beyond the limit rather than fail (a reader's next piece)
+ * force: go beyond the limit rather than fail (a reader's next piece), unless
+ *        it is of a torrent in files: what that has makes no room for it
  * Returns 0, or ENOSPC if nothing can be evicted.
  */
 int cache_reserve(cache_t *cache, store_t *store, uint32_t piece, int force);

@@ -123,6 +123,8 @@ engine_open(engine_t *engine, char *err, size_t err_size)
 
     engine->cache.path = engine->conf.path;
     engine->cache.caches = engine->conf.engines;
+    engine->cache.layout = (engine->conf.layout == ENGINE_FILES)
+                           ? MAP_FILES : MAP_SEGMENTS;
     engine->cache.max_size = engine->conf.max_size;
     engine->cache.evicted = engine_evicted;
     engine->cache.ctx = engine;

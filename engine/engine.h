@@ -29,8 +29,15 @@ typedef struct engine_s  engine_t;
 #define ENGINE_OFF         -1
 
 
+typedef enum {
+    ENGINE_SEGMENTS = 0,            /* files of some MiB, pieces/<ih>/... */
+    ENGINE_FILES                    /* those of the torrent, files/<ih>/... */
+} engine_layout_e;
+
+
 typedef struct {
     const char   *path;             /* the cache directory, exists */
+    engine_layout_e  layout;        /* of torrents that are not there yet */
     int64_t       max_size;         /* bytes of payload; ENGINE_OFF: no limit */
     unsigned      engines;          /* in this process, this one included */
 

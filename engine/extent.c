@@ -14,11 +14,64 @@ static uint64_t map_run(const map_t *map, uint64_t offset, uint64_t limit);
 static uint32_t map_run_end(const map_t *map, uint32_t piece, uint32_t end);
 
 
+uint32_t
+map_file_at(const map_t *map, uint64_t offset)
+{
+    uint32_t  low, high, mid;
+
+    /* the last one that begins there or before has a length */
+
+    low = 0;
+    high = map->header->file_n;
+
+    while (high - low > 1) {
+        mid = low + (high - low) / 2;
+
+        if (map->files[mid].offset <= offset) {
+            low = mid;
+
+        } else {
+            high = mid;
+        }
+    }
+
+    return low;
+}
+
+
 void
 map_place(const map_t *map, uint64_t offset, uint64_t limit,
     map_place_t *place)
 {
-    uint64_t  size;
+    uint64_t           size;
+    const map_file_t  *f;
+
+    if (map_layout(map) == MAP_FILES) {
+        place->file = map_file_at(map, offset);
+
+        f = &map->files[place->file];
+
+        place->offset = offset - f->offset;
+        size = f->length;
+
+        if (f->flags & MAP_PAD_FILE) {
+            place->file = MAP_NOWHERE;
+        }
+
+        /* who reads is to say so now and then: last_read */
+
+        if (limit > MAP_SEGMENT_SIZE) {
+            limit = MAP_SEGMENT_SIZE;
+        }
+
+        if (limit > size - place->offset) {
+            limit = size - place->offset;
+        }
+
+        place->length = limit;
+
+        return;
+    }
 
     size = (uint64_t) map->header->pieces_per_segment
            * map->header->piece_length;

@@ -17,8 +17,8 @@
 #define LAYOUT_ALIGN  64
 
 
-static int layout_header(map_header_t *h, const uint8_t *ih, shim_t *shim,
-    shim_id_t id, const shim_info_t *info);
+static int layout_header(map_header_t *h, const uint8_t *ih, uint32_t layout,
+    shim_t *shim, shim_id_t id, const shim_info_t *info);
 static int layout_write(const char *name, const map_header_t *h, shim_t *shim,
     shim_id_t id, const shim_info_t *info);
 static void layout_fill(uint8_t *p, const map_header_t *h, shim_t *shim,
@@ -30,8 +30,8 @@ static uint64_t layout_align(uint64_t n);
 
 
 int
-layout_create(map_t *map, const char *path, const uint8_t *ih, shim_t *shim,
-    shim_id_t id, const shim_info_t *info)
+layout_create(map_t *map, const char *path, const uint8_t *ih,
+    uint32_t layout, shim_t *shim, shim_id_t id, const shim_info_t *info)
 {
     int           rc;
     char          hex[41], dir[PATH_MAX], name[PATH_MAX], temp[PATH_MAX];
@@ -47,7 +47,7 @@ layout_create(map_t *map, const char *path, const uint8_t *ih, shim_t *shim,
         return ENAMETOOLONG;
     }
 
-    if (layout_header(&h, ih, shim, id, info) != 0) {
+    if (layout_header(&h, ih, layout, shim, id, info) != 0) {
         return EINVAL;
     }
 
@@ -75,8 +75,8 @@ layout_create(map_t *map, const char *path, const uint8_t *ih, shim_t *shim,
 
 
 static int
-layout_header(map_header_t *h, const uint8_t *ih, shim_t *shim, shim_id_t id,
-    const shim_info_t *info)
+layout_header(map_header_t *h, const uint8_t *ih, uint32_t layout,
+    shim_t *shim, shim_id_t id, const shim_info_t *info)
 {
     uint32_t     i;
     uint64_t     off;
@@ -95,7 +95,8 @@ layout_header(map_header_t *h, const uint8_t *ih, shim_t *shim, shim_id_t id,
     h->flags = (info->has_v1 ? MAP_HAS_V1 : 0)
                | (info->has_v2 ? MAP_HAS_V2 : 0)
                | (info->single_file ? MAP_SINGLE_FILE : 0)
-               | (info->is_private ? MAP_IS_PRIVATE : 0);
+               | (info->is_private ? MAP_IS_PRIVATE : 0)
+               | layout;
 
     h->piece_length = info->piece_length;
     h->piece_n = info->piece_n;
@@ -105,6 +106,11 @@ layout_header(map_header_t *h, const uint8_t *ih, shim_t *shim, shim_id_t id,
 
     h->pieces_per_segment = (MAP_SEGMENT_SIZE + info->piece_length - 1)
                             / info->piece_length;
+
+    if (layout == MAP_FILES && h->pieces_per_segment < info->piece_n) {
+        h->pieces_per_segment = info->piece_n;
+    }
+
     h->segment_n = (info->piece_n + h->pieces_per_segment - 1)
                    / h->pieces_per_segment;
 

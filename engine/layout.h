@@ -17,11 +17,12 @@
  *
  * path: the cache directory
  * ih:   the 20 byte name
+ * layout: of the payload, MAP_SEGMENTS or MAP_FILES
  * Returns 0, or an errno: ENOSPC, EDQUOT, EACCES...; nothing is left behind
  * then.  Engine thread.
  */
 int layout_create(map_t *map, const char *path, const uint8_t *ih,
-    shim_t *shim, shim_id_t id, const shim_info_t *info);
+    uint32_t layout, shim_t *shim, shim_id_t id, const shim_info_t *info);
 
 /* Nonzero if the map is of a torrent of that geometry. */
 int layout_matches(const map_t *map, const shim_info_t *info);

@@ -133,6 +133,7 @@ map_check_header(const map_header_t *h, size_t size)
         || h->version != MAP_VERSION
         || h->header_size != sizeof(map_header_t)
         || h->map_size != size
+        || (h->flags & MAP_LAYOUT) > MAP_FILES
         || h->piece_length == 0
         || h->pieces_per_segment == 0
         || h->total_size > INT64_MAX
@@ -213,11 +214,21 @@ map_check_files(const map_t *map)
             return -1;
         }
 
+        /* of files, no byte of the payload is of none */
+
+        if (map_layout(map) == MAP_FILES && f->offset != end) {
+            return -1;
+        }
+
         end = f->offset + f->length;
 
         if (!(h->flags & MAP_HAS_V2) || !(f->flags & MAP_PAD_FILE)) {
             whole += f->length;
         }
+    }
+
+    if (map_layout(map) == MAP_FILES && end != h->total_size) {
+        return -1;
     }
 
     return (whole == h->whole_size) ? 0 : -1;
@@ -236,6 +247,13 @@ uint8_t
 map_state(const map_t *map, uint32_t piece)
 {
     return __atomic_load_n(&map->states[piece], __ATOMIC_SEQ_CST);
+}
+
+
+uint32_t
+map_layout(const map_t *map)
+{
+    return map->header->flags & MAP_LAYOUT;
 }
 
 

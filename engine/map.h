@@ -18,9 +18,13 @@
  *      | map_segment_t [..]   |  generation, last read, charged bytes
  *      +----------------------+ map_size = size of the file
  *
- * Payload lies beside it: segment n of generation g is pieces/<ih>/<n>.<g>,
- * the bytes of pieces [n * pieces_per_segment, ...) at their natural offset
- * from the segment's start.
+ * A segment is pieces [n * pieces_per_segment, ...): what is evicted at once.
+ * Where their bytes lie, the payload, is of two layouts, which the flags tell:
+ *
+ *      segments    pieces/<ih>/<n>.<g>, generation g of segment n, at their
+ *                  natural offset from the segment's start
+ *      files       files/<ih>/<name>/<path>, the files of the torrent, all of
+ *                  them one segment; pads are zeros and lie nowhere (tree.h)
  *
  * Rules:
  *  1. The engine alone writes, but for map_segment_t.last_read, which a worker
@@ -31,9 +35,11 @@
  *  3. Eviction: clear MAP_COMPLETE of the segment's pieces, then raise the
  *     generation, then unlink the file.  Bytes of a generation are never
  *     overwritten, punched or truncated: who has the file open keeps them.
- *  4. A worker loads the generation, opens that file, sees MAP_COMPLETE, loads
+ *     A file whose name has no generation is renamed, out of its folder, and
+ *     made anew only after that.
+ *  4. A worker loads the generation, sees MAP_COMPLETE, opens the file, loads
  *     the generation again; if it is the same, the descriptor is good for
- *     those pieces from then on (map_extent() does the loads).
+ *     those pieces from then on (map_extent() and map_still() do the loads).
  *  5. A map is replaced by marking it MAP_RETIRED and unlinking it.  Who has it
  *     mapped checks map_usable() for each request.
  *  6. boot_id is the kernel's when the engine last vouched for the states.  If
@@ -88,11 +94,18 @@
 #define MAP_HAS_V2        0x02
 #define MAP_SINGLE_FILE   0x04
 #define MAP_IS_PRIVATE    0x08
+#define MAP_LAYOUT        0x30  /* of the payload, see below */
+
+/* values of MAP_LAYOUT */
+#define MAP_SEGMENTS      0x00
+#define MAP_FILES         0x10
 
 /* bits of map_file_t.flags */
 #define MAP_PAD_FILE      0x01
+#define MAP_MADE          0x02  /* of the layout files: it was created */
 
 #define MAP_WHOLE         UINT32_MAX    /* "file number" of the whole torrent */
+#define MAP_NOWHERE       UINT32_MAX    /* "file number" of zeros */
 
 
 typedef struct {
@@ -136,7 +149,7 @@ typedef struct {
     uint64_t    whole_offset;       /* in the whole torrent as served */
     uint64_t    path_off;           /* from strings_off */
     uint32_t    path_len;
-    uint32_t    flags;              /* MAP_PAD_FILE */
+    uint32_t    flags;              /* MAP_PAD_FILE, MAP_MADE */
 } map_file_t;
 
 
@@ -161,7 +174,8 @@ typedef struct {
 
 /* One run of bytes that lies within one file of the payload. */
 typedef struct {
-    uint32_t    file;               /* its number: the segment's */
+    uint32_t    file;               /* its number: the segment's, or that of
+                                       the torrent's file; MAP_NOWHERE */
     off_t       offset;             /* in that file */
     uint64_t    length;             /* bytes, > 0 */
 } map_place_t;
@@ -206,6 +220,9 @@ uint8_t map_state_key(uint8_t state);
 /* The state of a piece; an atomic load. */
 uint8_t map_state(const map_t *map, uint32_t piece);
 
+/* The layout of the payload: MAP_SEGMENTS or MAP_FILES. */
+uint32_t map_layout(const map_t *map);
+
 /* Nonzero unless the map was retired since; one load. */
 int map_usable(const map_t *map);
 
@@ -231,8 +248,15 @@ uint64_t map_translate(const map_t *map, uint32_t n, uint64_t offset,
     uint64_t *run);
 
 /*
+ * The file, pads included, that has the byte at an offset of the piece space:
+ * below the total size.
+ */
+uint32_t map_file_at(const map_t *map, uint64_t offset);
+
+/*
  * Where the bytes at an offset of the piece space lie: at most limit bytes
- * (> 0), at most to the end of the file of the payload.
+ * (> 0), at most to the end of the file of the payload, and not much more than
+ * MAP_SEGMENT_SIZE in any case.
  */
 void map_place(const map_t *map, uint64_t offset, uint64_t limit,
     map_place_t *place);

@@ -2,6 +2,7 @@
 #include "payload.h"
 
 #include <errno.h>
+#include <string.h>
 
 #include "io.h"
 #include "store.h"
@@ -11,6 +12,7 @@ static int payload_check(const store_t *store, uint32_t piece,
     uint32_t generation);
 static int payload_begin(store_t *store, uint32_t piece, uint32_t generation,
     uint32_t number, file_t **file);
+static int payload_is_zero(const uint8_t *p, size_t len);
 static int payload_lock(store_t *store, uint32_t number, uint32_t segment,
     file_t **file);
 static int payload_open(store_t *store, uint32_t number, uint32_t segment,
@@ -20,9 +22,8 @@ static int payload_open(store_t *store, uint32_t number, uint32_t segment,
 const payload_t *
 payload_of(const map_t *map)
 {
-    (void) map;
-
-    return &payload_segments;
+    return (map_layout(map) == MAP_FILES) ? &payload_files
+                                          : &payload_segments;
 }
 
 
@@ -47,6 +48,15 @@ payload_write(store_t *store, uint32_t piece, uint32_t generation,
     for (done = 0; done < len; done += place.length) {
         map_place(&store->map, begin + done, len - done, &place);
 
+        if (place.file == MAP_NOWHERE) {
+
+            if (!payload_is_zero(p + done, place.length)) {
+                return EBADMSG;
+            }
+
+            continue;
+        }
+
         rc = payload_begin(store, piece, generation, place.file, &file);
 
         if (rc != 0) {
@@ -62,6 +72,13 @@ payload_write(store_t *store, uint32_t piece, uint32_t generation,
     }
 
     return 0;
+}
+
+
+static int
+payload_is_zero(const uint8_t *p, size_t len)
+{
+    return len == 0 || (*p == 0 && memcmp(p, p + 1, len - 1) == 0);
 }
 
 
@@ -125,6 +142,11 @@ payload_read(store_t *store, uint32_t piece, uint32_t offset, void *buf,
 
     for (done = 0; done < len; done += place.length) {
         map_place(&store->map, begin + done, len - done, &place);
+
+        if (place.file == MAP_NOWHERE) {
+            memset(p + done, 0, place.length);
+            continue;
+        }
 
         rc = payload_lock(store, place.file, store_segment(store, piece),
                           &file);

@@ -7,8 +7,9 @@
  *      storage.c  cache.c  store.c  scan.c
  *              |
  *           payload_t
- *              |
- *           segments.c       files of some MiB, each evicted by itself
+ *           /     \
+ *    segments.c   plain.c    files of some MiB, each evicted by itself; those
+ *                            of the torrent, evicted together
  *
  * A worker knows a file of the payload by the number that map_place() tells,
  * and opens it by itself (map.h, rule 4).
@@ -32,6 +33,20 @@ typedef struct payload_s  payload_t;
 
 
 struct payload_s {
+
+    uint32_t    layout;         /* MAP_SEGMENTS, MAP_FILES */
+
+    /*
+     * A torrent is one segment, which is not evicted while it is read; it goes
+     * when the torrent is dropped.
+     */
+    unsigned    whole:1;
+
+    /*
+     * Whether a torrent can be kept in this way: 0, or an errno and a text in
+     * err.  NULL: any can.  Engine thread, before the store is used.
+     */
+    int       (*check)(const map_t *map, char *err, size_t err_size);
 
     /* Bytes that a piece takes on disk, at most. */
     uint64_t  (*charge)(const store_t *store, uint32_t piece);
@@ -79,6 +94,7 @@ int payload_read(store_t *store, uint32_t piece, uint32_t offset, void *buf,
     uint32_t len);
 
 extern const payload_t  payload_segments;
+extern const payload_t  payload_files;
 
 
 #endif /* _ENGINE_PAYLOAD_H_INCLUDED_ */

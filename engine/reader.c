@@ -24,6 +24,7 @@
 /* What is wanted, while it is gathered. */
 typedef struct {
     uint32_t       n;
+    int            refused;                 /* a request is */
     shim_want_t    wants[READER_WANTS];
     uint8_t        levels[READER_WANTS];    /* MAP_READAHEAD or MAP_NOW */
     uint16_t       slots[READER_SLOTS];     /* hash by piece: index + 1 */
@@ -33,7 +34,9 @@ typedef struct {
 static void reader_position(request_t *request, uint64_t begin, uint64_t end);
 static uint64_t reader_window(const request_t *request);
 static int reader_is_complete(const torrent_t *torrent, uint32_t piece);
-static int reader_give_back(torrent_t *torrent, reader_list_t *list);
+static int reader_give_back(torrent_t *torrent, reader_list_t *list,
+    int partial);
+static void reader_refuse(torrent_t *torrent);
 static void reader_gather(torrent_t *torrent, reader_list_t *list);
 static int reader_gather_one(torrent_t *torrent, request_t *request,
     reader_list_t *list);
@@ -265,7 +268,18 @@ reader_schedule(torrent_t *torrent)
         reader_mark(torrent, list.wants[i].piece, list.levels[i]);
     }
 
-    restart = reader_give_back(torrent, &list);
+    restart = reader_give_back(torrent, &list, list.refused);
+
+    if (list.refused) {
+
+        if (restart) {
+            /* what was given back may do */
+            reader_dirty(torrent);
+
+        } else {
+            reader_refuse(torrent);
+        }
+    }
 
     if (reader_same(torrent, &list)) {
         return;
@@ -291,11 +305,29 @@ reader_schedule(torrent_t *torrent)
 
 
 /*
+ * All that is there is read: nothing will be evicted for them.
+ */
+static void
+reader_refuse(torrent_t *torrent)
+{
+    char  hex[41];
+
+    map_hex(hex, torrent->ih, 20);
+    engine_log(torrent->engine, ENGINE_LOG_ERR, 0,
+               "torrent \"%s\": the cache is full of what is being read",
+               hex);
+
+    reply_fail_readers(torrent, 1, 507,
+                       "cache is full of what is being read");
+}
+
+
+/*
  * What nobody wants any more gives its space back.  Returns nonzero if there
  * is any that was not fetched.
  */
 static int
-reader_give_back(torrent_t *torrent, reader_list_t *list)
+reader_give_back(torrent_t *torrent, reader_list_t *list, int partial)
 {
     int       restart;
     uint32_t  i, piece;
@@ -312,7 +344,8 @@ reader_give_back(torrent_t *torrent, reader_list_t *list)
         reader_mark(torrent, piece, 0);
 
         if (!reader_is_complete(torrent, piece)) {
-            cache_unreserve(&torrent->engine->cache, torrent->store, piece, 0);
+            cache_unreserve(&torrent->engine->cache, torrent->store, piece,
+                            partial);
             restart = 1;
         }
     }
@@ -397,6 +430,7 @@ reader_gather(torrent_t *torrent, reader_list_t *list)
     torrent->short_of = 0;
 
     list->n = 0;
+    list->refused = 0;
     memset(list->slots, 0, sizeof(list->slots));
 
     TAILQ_FOREACH(request, &torrent->requests, link) {
@@ -404,6 +438,7 @@ reader_gather(torrent_t *torrent, reader_list_t *list)
             request->piece = request->window.begin / length;
             request->last = (request->window.end - 1) / length;
             request->first = 1;
+            request->refused = 0;
         }
     }
 
@@ -472,6 +507,8 @@ reader_gather_one(torrent_t *torrent, request_t *request, reader_list_t *list)
         != 0)
     {
         torrent->short_of = 1;
+        request->refused = (level == MAP_NOW && request->waiting);
+        list->refused |= request->refused;
         request->piece = request->last + 1;
         return 0;
     }

@@ -88,6 +88,27 @@ reply_fail(request_t *request, unsigned status, const char *text)
 
 
 void
+reply_fail_readers(torrent_t *torrent, int refused, unsigned status,
+    const char *text)
+{
+    request_t  *request, *next;
+
+    for (request = TAILQ_FIRST(&torrent->requests);
+         request != NULL;
+         request = next)
+    {
+        next = TAILQ_NEXT(request, link);
+
+        if (request->reading && request->waiting
+            && (request->refused || !refused))
+        {
+            reply_fail(request, status, text);
+        }
+    }
+}
+
+
+void
 reply_body(request_t *request, unsigned status, unsigned flags,
     const void *body, size_t len)
 {

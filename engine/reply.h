@@ -24,6 +24,13 @@ void reply_ready(request_t *request);
 void reply_fail(request_t *request, unsigned status, const char *text);
 
 /*
+ * The same for readers that wait for a piece; refused: only for those that
+ * were refused its space.
+ */
+void reply_fail_readers(torrent_t *torrent, int refused, unsigned status,
+    const char *text);
+
+/*
  * Answers a call and forgets it.  The body is copied.  What cannot be sent
  * closes the connection, and the worker asks again.
  */

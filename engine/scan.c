@@ -12,10 +12,12 @@
 #include <unistd.h>
 
 #include "boot.h"
+#include "tree.h"
 
 
 static int scan_is_hash(const char *name);
 static int scan_is_short(int error);
+static void scan_hash(uint8_t *ih, const char *name);
 static int scan_trusted(const map_t *map, const char *name);
 static void scan_payload(map_t *map, int cache, DIR *dir);
 static void scan_states(map_t *map);
@@ -93,6 +95,18 @@ scan_is_hash(const char *name)
 }
 
 
+static void
+scan_hash(uint8_t *ih, const char *name)
+{
+    unsigned  i, byte;
+
+    for (i = 0; i < 20; i++) {
+        (void) sscanf(name + 2 * i, "%2x", &byte);
+        ih[i] = byte;
+    }
+}
+
+
 /*
  * Of descriptors, memory or maps (vm.max_map_count): that says nothing about
  * what is in the directory.
@@ -164,6 +178,48 @@ scan_states(map_t *map)
 
         __atomic_store_n(&map->states[i], state, __ATOMIC_SEQ_CST);
     }
+}
+
+
+void
+scan_files(store_t *stores, int dir, trash_t *trash)
+{
+    int             fd;
+    DIR            *d;
+    char            root[TREE_ROOT];
+    store_t        *store;
+    uint8_t         ih[20];
+    struct dirent  *entry;
+
+    fd = openat(dir, TREE_FOLDER, O_RDONLY|O_DIRECTORY|O_CLOEXEC);
+
+    if (fd == -1) {
+        return;
+    }
+
+    d = fdopendir(fd);
+
+    if (d == NULL) {
+        close(fd);
+        return;
+    }
+
+    while ((entry = readdir(d)) != NULL) {
+
+        if (!scan_is_hash(entry->d_name)) {
+            continue;
+        }
+
+        scan_hash(ih, entry->d_name);
+        HASH_FIND(hh, stores, ih, 20, store);
+
+        if (store == NULL || map_layout(&store->map) != MAP_FILES) {
+            tree_root(root, ih);
+            (void) trash_put(trash, root);
+        }
+    }
+
+    closedir(d);
 }
 
 

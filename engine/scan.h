@@ -22,5 +22,12 @@
 int scan_store(store_t **store, int dir, files_t *files, const char *path,
     const char *name);
 
+/*
+ * Throws away the folders of files/ that are of no store.
+ *
+ * stores: hash by ih; dir: descriptor of the cache directory
+ */
+void scan_files(store_t *stores, int dir, trash_t *trash);
+
 
 #endif /* _ENGINE_SCAN_H_INCLUDED_ */

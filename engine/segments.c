@@ -24,6 +24,9 @@ static int segments_scan_one(map_t *map, int dir, const char *name);
 
 
 const payload_t  payload_segments = {
+    MAP_SEGMENTS,
+    0,
+    NULL,
     segments_charge,
     payload_write,
     payload_read,

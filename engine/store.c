@@ -237,6 +237,10 @@ store_segment_needed(const store_t *store, uint32_t segment)
     uint64_t         size, begin, end;
     store_window_t  *w;
 
+    if (store->payload->whole && store->readers != 0) {
+        return 1;
+    }
+
     size = (uint64_t) store->map.header->pieces_per_segment
            * store->map.header->piece_length;
     begin = segment * size;

@@ -29,6 +29,7 @@
 #include "map.h"
 #include "payload.h"
 #include "pieces.h"
+#include "trash.h"
 
 #include "shim/shim.h"
 
@@ -67,6 +68,8 @@ struct store_s {
     /* the engine thread's own */
 
     TAILQ_HEAD(, store_window_s)  windows;
+    trash_t           *trash;       /* the cache's */
+    uint32_t           readers;     /* requests that read, or will */
     uint32_t           charged_n;   /* segments with charged bytes */
     unsigned           loaded:1;    /* a torrent uses it */
 
@@ -113,7 +116,10 @@ uint64_t store_charge(store_t *store, uint32_t piece, uint32_t now);
  */
 uint64_t store_discharge(store_t *store, uint32_t piece, int partial);
 
-/* Nonzero if a reader's window touches the segment. */
+/*
+ * Nonzero if a reader's window touches the segment, or, of a whole torrent,
+ * there is a reader.
+ */
 int store_segment_needed(const store_t *store, uint32_t segment);
 
 /*

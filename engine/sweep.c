@@ -7,19 +7,61 @@
 #include <sys/file.h>
 #include <unistd.h>
 
+#include "log.h"
 #include "manifest.h"
 
 
+#define SWEEP_BUSY  5000    /* ms, while some are in use */
+
+
+static void sweep_run(job_t *job);
 static void sweep_folder(int dir, const char *name);
 
 
 void
+sweep_after(sweep_t *sweep, int64_t delay)
+{
+    int64_t  when;
+
+    when = engine_now() + delay;
+
+    if (sweep->next == 0 || when < sweep->next) {
+        sweep->next = when;
+    }
+}
+
+
+int64_t
+sweep_start(sweep_t *sweep, jobs_t *jobs)
+{
+    if (sweep->next != 0 && sweep->next <= engine_now() && !sweep->running) {
+        sweep->next = 0;
+        sweep->job.run = sweep_run;
+        sweep->running = (jobs_submit(jobs, &sweep->job) == 0);
+    }
+
+    return sweep->running ? 0 : sweep->next;
+}
+
+
+void
+sweep_done(sweep_t *sweep)
+{
+    sweep->running = 0;
+
+    if (sweep->left != 0) {
+        sweep_after(sweep, SWEEP_BUSY);
+    }
+}
+
+
+static void
 sweep_run(job_t *job)
 {
-    int               fd;
-    DIR              *dir;
-    struct dirent    *entry;
-    sweep_t  *sweep;
+    int             fd;
+    DIR            *dir;
+    sweep_t        *sweep;
+    struct dirent  *entry;
 
     sweep = (sweep_t *) job;
     sweep->left = 0;

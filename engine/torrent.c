@@ -18,10 +18,11 @@
 
 static void torrent_have_info(torrent_t *torrent);
 static void torrent_rename(torrent_t *torrent);
-static int torrent_open_store(torrent_t *torrent);
+static void torrent_refuse(torrent_t *torrent, const char *text);
+static int torrent_open_store(torrent_t *torrent, char *err, size_t err_size);
 static void torrent_answer(request_t *request);
 static void torrent_storage_error(torrent_t *torrent, int error);
-static void torrent_drop(torrent_t *torrent);
+static void torrent_drop(torrent_t *torrent, int keep);
 
 
 torrent_t *
@@ -154,6 +155,16 @@ torrent_enter(torrent_t *torrent, request_t *request)
     request->torrent = torrent;
     TAILQ_INSERT_TAIL(&torrent->requests, request, link);
 
+    /* who only looks on, or asks about the torrent, needs no data to stay */
+
+    request->reader = (request->upload != NULL
+                       || (request->call == 0
+                           && !(request->flags & PROTO_WATCH)));
+
+    if (torrent->store != NULL) {
+        torrent->store->readers += request->reader;
+    }
+
     if (torrent->idle) {
         torrent->idle = 0;
         TAILQ_REMOVE(&torrent->engine->idle, torrent, idle_link);
@@ -177,6 +188,10 @@ torrent_leave(request_t *request)
 
     request->torrent = NULL;
     TAILQ_REMOVE(&torrent->requests, request, link);
+
+    if (torrent->store != NULL) {
+        torrent->store->readers -= request->reader;
+    }
 
     if (TAILQ_EMPTY(&torrent->requests) && engine->conf.torrent_grace >= 0) {
         torrent->idle = 1;
@@ -264,7 +279,7 @@ static void
 torrent_have_info(torrent_t *torrent)
 {
     int         rc;
-    char        text[128], hex[41];
+    char        text[128], err[256], hex[41];
     engine_t   *engine;
     request_t  *request, *next;
 
@@ -272,7 +287,12 @@ torrent_have_info(torrent_t *torrent)
 
     torrent_rename(torrent);
 
-    rc = torrent_open_store(torrent);
+    rc = torrent_open_store(torrent, err, sizeof(err));
+
+    if (rc == EINVAL && err[0] != '\0') {
+        torrent_refuse(torrent, err);
+        return;
+    }
 
     if (rc != 0) {
         map_hex(hex, torrent->ih, 20);
@@ -331,16 +351,55 @@ torrent_rename(torrent_t *torrent)
 }
 
 
-static int
-torrent_open_store(torrent_t *torrent)
+/*
+ * The cache's layout has no place for such a torrent.
+ */
+static void
+torrent_refuse(torrent_t *torrent, const char *text)
 {
-    int        rc;
-    engine_t  *engine;
+    char        hex[41], line[300];
+    request_t  *request, *next;
+
+    map_hex(hex, torrent->ih, 20);
+    engine_log(torrent->engine, ENGINE_LOG_ERR, 0,
+               "torrent \"%s\" cannot be kept as files: %s", hex, text);
+
+    snprintf(line, sizeof(line), "torrent cannot be kept as files: %s\n",
+             text);
+
+    for (request = TAILQ_FIRST(&torrent->requests);
+         request != NULL;
+         request = next)
+    {
+        next = TAILQ_NEXT(request, link);
+
+        /* whoever brought it is to blame */
+
+        if (request->call == PROTO_CALL_METAINFO_POST
+            || request->call == PROTO_CALL_UPLOAD)
+        {
+            reply_fail(request, 400, line);
+        }
+    }
+
+    line[strlen(line) - 1] = '\0';
+
+    torrent_fail(torrent, 502, line);
+}
+
+
+static int
+torrent_open_store(torrent_t *torrent, char *err, size_t err_size)
+{
+    int         rc;
+    engine_t   *engine;
+    request_t  *request;
 
     engine = torrent->engine;
 
     rc = cache_store(&engine->cache, &torrent->store, torrent->ih,
-                     engine->shim, torrent->id, &torrent->info);
+                     engine->shim, torrent->id, &torrent->info, err,
+                     err_size);
 
     if (rc != 0) {
         torrent->store = NULL;
@@ -351,9 +410,13 @@ torrent_open_store(torrent_t *torrent)
 
     if (shim_attach(engine->shim, torrent->id, torrent->store) != SHIM_OK) {
         store_release(torrent->store);
-        cache_unload(&engine->cache, torrent->store);
+        cache_unload(&engine->cache, torrent->store, 1);
         torrent->store = NULL;
         return EINVAL;
+    }
+
+    TAILQ_FOREACH(request, &torrent->requests, link) {
+        torrent->store->readers += request->reader;
     }
 
     return 0;
@@ -392,7 +455,7 @@ torrent_fail(torrent_t *torrent, unsigned status, const char *text)
         reply_fail(request, status, text);
     }
 
-    torrent_drop(torrent);
+    torrent_drop(torrent, 0);
 }
 
 
@@ -403,10 +466,9 @@ torrent_fail(torrent_t *torrent, unsigned status, const char *text)
 static void
 torrent_storage_error(torrent_t *torrent, int error)
 {
-    int         full;
-    char        text[128], hex[41];
-    engine_t   *engine;
-    request_t  *request, *next;
+    int        full;
+    char       text[128], hex[41];
+    engine_t  *engine;
 
     engine = torrent->engine;
     full = (error == ENOSPC || error == EDQUOT);
@@ -431,16 +493,7 @@ torrent_storage_error(torrent_t *torrent, int error)
 
     snprintf(text, sizeof(text), "cache directory: %s", strerror(error));
 
-    for (request = TAILQ_FIRST(&torrent->requests);
-         request != NULL;
-         request = next)
-    {
-        next = TAILQ_NEXT(request, link);
-
-        if (request->reading && request->waiting) {
-            reply_fail(request, full ? 507 : 500, text);
-        }
-    }
+    reply_fail_readers(torrent, 0, full ? 507 : 500, text);
 }
 
 
@@ -458,7 +511,7 @@ torrent_expire(engine_t *engine)
             return (left < 60000) ? (int) left : 60000;
         }
 
-        torrent_drop(torrent);
+        torrent_drop(torrent, 0);
     }
 
     return -1;
@@ -471,16 +524,17 @@ torrent_drop_all(engine_t *engine)
     torrent_t  *torrent, *next;
 
     HASH_ITER(hh, engine->torrents, torrent, next) {
-        torrent_drop(torrent);
+        torrent_drop(torrent, 1);
     }
 }
 
 
 /*
- * Nobody holds it any more.
+ * Nobody holds it any more.  keep: the engine stops, data that would go with
+ * the torrent stay.
  */
 static void
-torrent_drop(torrent_t *torrent)
+torrent_drop(torrent_t *torrent, int keep)
 {
     alias_t   *alias, *next;
     engine_t  *engine;
@@ -510,7 +564,7 @@ torrent_drop(torrent_t *torrent)
 
     if (torrent->store != NULL) {
         reader_abandon(torrent);
-        cache_unload(&engine->cache, torrent->store);
+        cache_unload(&engine->cache, torrent->store, keep);
     }
 
     HASH_DEL(engine->torrents, torrent);

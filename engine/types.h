@@ -77,6 +77,7 @@ struct request_s {
     uint16_t                   call;        /* proto_call_e, 0: data */
     uint16_t                   flags;
 
+    unsigned                   reader:1;    /* it pins a torrent in files */
     unsigned                   reading:1;   /* READ was seen */
     unsigned                   waiting:1;   /* its next piece is missing */
 
@@ -93,6 +94,7 @@ struct request_s {
     uint32_t                   piece;
     uint32_t                   last;
     unsigned                   first:1;
+    unsigned                   refused:1;   /* no space for what it waits for */
 
     int64_t                    layers_until;    /* ms, 0: does not wait */
 

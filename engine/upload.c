@@ -25,7 +25,6 @@
 #define UPLOAD_SLICE      64            /* segments moved at a time */
 #define UPLOAD_PROGRESS   2000          /* ms */
 #define UPLOAD_SWEEP      100           /* ms after an upload has ended */
-#define UPLOAD_SWEEP_BUSY 5000          /* ms, while some go on */
 
 
 /* Of a request, request->upload. */
@@ -36,6 +35,7 @@ struct upload_s {
     uint64_t               staged;      /* bytes counted as used */
     uint64_t               hashed;      /* when last looked at */
     uint32_t               segment;     /* the next one to be moved */
+    adopt_t               *adopt;       /* it is being copied, or NULL */
     unsigned               loaded:1;    /* the torrent is */
 };
 
@@ -44,9 +44,7 @@ struct uploads_s {
     jobs_t                   jobs;
     TAILQ_HEAD(, upload_s)   list;
     sweep_t                  sweep;
-    int64_t                  sweep_next;    /* ms, 0: no need */
     int64_t                  progress_next;
-    unsigned                 sweeping:1;
 };
 
 
@@ -55,8 +53,8 @@ static uint64_t upload_round(uint64_t n);
 static void upload_done(engine_t *engine, content_t *content);
 static int upload_load(upload_t *upload);
 static int upload_move(upload_t *upload);
+static int upload_segment(upload_t *upload, uint32_t n);
 static void upload_unstage(upload_t *upload, uint64_t n);
-static void upload_sweep(engine_t *engine, int64_t delay);
 static void upload_drop(job_t *job);
 
 
@@ -88,11 +86,12 @@ upload_open(engine_t *engine)
     }
 
     TAILQ_INIT(&u->list);
+    u->sweep.dir = engine->cache.dir;
     engine->uploads = u;
 
     /* what a crash has left */
 
-    upload_sweep(engine, 0);
+    sweep_after(&u->sweep, 0);
 
     return 0;
 }
@@ -121,6 +120,9 @@ upload_drop(job_t *job)
 {
     if (job->run == content_run) {
         content_free((content_t *) job);
+
+    } else {
+        (void) adopt_done(job);
     }
 }
 
@@ -291,6 +293,10 @@ upload_forget(request_t *request)
 
     upload_unstage(upload, upload->staged);
 
+    if (upload->adopt != NULL) {
+        adopt_forget(upload->adopt);
+    }
+
     if (upload->content != NULL) {
 
         if (upload->loaded) {
@@ -305,7 +311,7 @@ upload_forget(request_t *request)
     TAILQ_REMOVE(&engine->uploads->list, upload, link);
     free(upload);
 
-    upload_sweep(engine, UPLOAD_SWEEP);
+    sweep_after(&engine->uploads->sweep, UPLOAD_SWEEP);
 }
 
 
@@ -321,16 +327,13 @@ upload_event(engine_t *engine)
     while ((job = jobs_done(&u->jobs)) != NULL) {
 
         if (job == &u->sweep.job) {
-            u->sweeping = 0;
-
-            if (u->sweep.left != 0) {
-                upload_sweep(engine, UPLOAD_SWEEP_BUSY);
-            }
-
+            sweep_done(&u->sweep);
             continue;
         }
 
-        upload_done(engine, (content_t *) job);
+        if (!adopt_done(job)) {
+            upload_done(engine, (content_t *) job);
+        }
     }
 
     for (upload = TAILQ_FIRST(&u->list); upload != NULL; upload = next) {
@@ -430,9 +433,8 @@ static int
 upload_move(upload_t *upload)
 {
     int         rc;
-    char        text[128], name[80];
+    char        text[128];
     uint32_t    end;
-    uint64_t    begin, size;
     engine_t   *engine;
     content_t  *content;
     torrent_t  *torrent;
@@ -443,7 +445,7 @@ upload_move(upload_t *upload)
 
     if (torrent == NULL
         || torrent->store == NULL
-        || content->segment_n > torrent->store->map.header->segment_n)
+        || content->total != torrent->info.total_size)
     {
         reply_fail(upload->request, 500, "torrent of an upload differs\n");
         return 0;
@@ -453,25 +455,19 @@ upload_move(upload_t *upload)
     end = (end < content->segment_n) ? end : content->segment_n;
 
     for ( /* void */ ; upload->segment < end; upload->segment++) {
-        snprintf(name, sizeof(name), MANIFEST_FOLDER "/%s/%u",
-                 content->folder, upload->segment);
+        rc = upload_segment(upload, upload->segment);
 
-        begin = upload->segment * content->segment_size;
-        size = content->total - begin;
-        size = (size < content->segment_size) ? size : content->segment_size;
-
-        /* it counts there from now on */
-
-        upload_unstage(upload, upload_round(size));
-
-        rc = adopt_segment(torrent, upload->segment, name, size);
+        if (rc == EINPROGRESS) {
+            return 0;
+        }
 
         if (rc != 0) {
             engine_log(engine, ENGINE_LOG_CRIT, rc,
                        "upload cannot be moved to the cache");
             snprintf(text, sizeof(text), "cache directory: %s\n",
                      strerror(rc));
-            reply_fail(upload->request, 500, text);
+            reply_fail(upload->request,
+                       (rc == ENOSPC || rc == EDQUOT) ? 507 : 500, text);
             return 0;
         }
     }
@@ -489,6 +485,43 @@ upload_move(upload_t *upload)
 }
 
 
+/*
+ * Moves one of them, or has it copied.  It counts there from then on.
+ */
+static int
+upload_segment(upload_t *upload, uint32_t n)
+{
+    int         rc;
+    char        name[80];
+    uint64_t    begin, size;
+    content_t  *content;
+    torrent_t  *torrent;
+
+    content = upload->content;
+    torrent = upload->request->torrent;
+
+    snprintf(name, sizeof(name), MANIFEST_FOLDER "/%s/%u", content->folder, n);
+
+    begin = n * content->segment_size;
+    size = content->total - begin;
+    size = (size < content->segment_size) ? size : content->segment_size;
+
+    if (!torrent->store->payload->whole) {
+        upload_unstage(upload, upload_round(size));
+        return adopt_segment(torrent, n, name, size);
+    }
+
+    rc = adopt_copy(torrent, &torrent->engine->uploads->jobs, &upload->adopt,
+                    name, begin, size);
+
+    if (rc == 0) {
+        upload_unstage(upload, upload_round(size));
+    }
+
+    return rc;
+}
+
+
 static void
 upload_unstage(upload_t *upload, uint64_t n)
 {
@@ -496,24 +529,6 @@ upload_unstage(upload_t *upload, uint64_t n)
 
     upload->staged -= n;
     upload->request->conn->engine->cache.used -= n;
-}
-
-
-/*
- * Looks for folders of nobody in so many milliseconds.
- */
-static void
-upload_sweep(engine_t *engine, int64_t delay)
-{
-    int64_t     when;
-    uploads_t  *u;
-
-    u = engine->uploads;
-    when = engine_now() + delay;
-
-    if (u->sweep_next == 0 || when < u->sweep_next) {
-        u->sweep_next = when;
-    }
 }
 
 
@@ -528,14 +543,7 @@ upload_timeout(engine_t *engine)
     u = engine->uploads;
     now = engine_now();
 
-    if (u->sweep_next != 0 && u->sweep_next <= now && !u->sweeping) {
-        u->sweep_next = 0;
-        u->sweep.job.run = sweep_run;
-        u->sweep.dir = engine->cache.dir;
-        u->sweeping = (jobs_submit(&u->jobs, &u->sweep.job) == 0);
-    }
-
-    next = u->sweeping ? 0 : u->sweep_next;
+    next = sweep_start(&u->sweep, &u->jobs);
 
     if (!TAILQ_EMPTY(&u->list)) {
 

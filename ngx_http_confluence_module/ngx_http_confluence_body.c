@@ -16,6 +16,9 @@
 /* tries to get at an extent that is evicted meanwhile */
 #define NGX_HTTP_CONFLUENCE_TRIES  8
 
+/* zeros that lie nowhere are sent from memory */
+#define NGX_HTTP_CONFLUENCE_ZEROS  16384
+
 
 typedef struct {
     ngx_buf_t                       buf;
@@ -41,6 +44,9 @@ static ngx_int_t ngx_http_confluence_body_text(ngx_http_request_t *r,
 static ngx_chain_t *ngx_http_confluence_body_buf(ngx_http_request_t *r,
     ngx_http_confluence_data_t *d);
 static void ngx_http_confluence_body_release(ngx_chain_t *cl);
+
+
+static u_char  ngx_http_confluence_zeros[NGX_HTTP_CONFLUENCE_ZEROS];
 
 
 ngx_int_t
@@ -78,6 +84,11 @@ ngx_http_confluence_body_run(ngx_http_request_t *r,
         out = NULL;
 
         if (!ngx_http_confluence_body_pending(r, d)) {
+
+            if (d->last) {
+                return NGX_OK;
+            }
+
             rc = ngx_http_confluence_body_fill(r, ctx, &out);
 
             if (rc != NGX_OK) {
@@ -107,7 +118,9 @@ ngx_http_confluence_body_run(ngx_http_request_t *r,
             return NGX_ERROR;
         }
 
-        if (d->last) {
+        /* of a torrent in files, the engine is to keep what is read */
+
+        if (d->last && map_layout(&d->torrent->map) != MAP_FILES) {
             return NGX_OK;
         }
 
@@ -255,6 +268,7 @@ ngx_http_confluence_body_extent(ngx_http_request_t *r,
 {
     ngx_buf_t                      *b;
     ngx_int_t                       rc;
+    ngx_str_t                       zeros;
     ngx_uint_t                      direct;
     ngx_chain_t                    *cl;
     map_extent_t                    extent;
@@ -270,6 +284,15 @@ ngx_http_confluence_body_extent(ngx_http_request_t *r,
 
     if (rc != NGX_OK) {
         return rc;
+    }
+
+    if (segment == NULL) {
+        zeros.data = ngx_http_confluence_zeros;
+        zeros.len = (size_t) extent.length;
+
+        d->pos += (off_t) extent.length;
+
+        return ngx_http_confluence_body_text(r, d, &zeros, out);
     }
 
     cl = ngx_http_confluence_body_buf(r, d);
@@ -294,7 +317,7 @@ ngx_http_confluence_body_extent(ngx_http_request_t *r,
 
     d->pos += (off_t) extent.length;
 
-    *held = extent.file;
+    *held = extent.segment;
     *out = cl;
 
     return NGX_OK;
@@ -303,8 +326,9 @@ ngx_http_confluence_body_extent(ngx_http_request_t *r,
 
 /*
  * Finds what is complete at the position, and takes a reference to the file in
- * which it lies.  Returns NGX_DECLINED if nothing is complete, or if it lies in
- * another file than the held one, which is -1 if any will do.
+ * which it lies; there is none if it is zeros.  Returns NGX_DECLINED if nothing
+ * is complete, or if it is of another segment than the held one, which is -1 if
+ * any will do.
  */
 
 static ngx_int_t
@@ -338,7 +362,14 @@ ngx_http_confluence_body_find(ngx_http_request_t *r,
             return NGX_DECLINED;
         }
 
-        if (held != -1 && held != extent->file) {
+        if (extent->file == MAP_NOWHERE) {
+            extent->length = ngx_min(extent->length,
+                                     NGX_HTTP_CONFLUENCE_ZEROS);
+            *segment = NULL;
+            return NGX_OK;
+        }
+
+        if (held != -1 && held != extent->segment) {
             return NGX_DECLINED;
         }
 

@@ -37,6 +37,8 @@ static char *ngx_http_confluence_conf_name(ngx_conf_t *cf,
     ngx_http_confluence_cache_t *cache, ngx_str_t *value);
 static char *ngx_http_confluence_conf_max_size(ngx_conf_t *cf,
     ngx_http_confluence_cache_t *cache, ngx_str_t *value);
+static char *ngx_http_confluence_conf_layout(ngx_conf_t *cf,
+    ngx_http_confluence_cache_t *cache, ngx_str_t *value);
 static char *ngx_http_confluence_conf_cache_listen(ngx_conf_t *cf,
     ngx_http_confluence_cache_t *cache, ngx_str_t *value);
 static ngx_path_t *ngx_http_confluence_conf_path(ngx_conf_t *cf,
@@ -54,6 +56,8 @@ static ngx_http_confluence_param_t  ngx_http_confluence_params[] = {
     { ngx_string("name="), ngx_http_confluence_conf_name },
 
     { ngx_string("max_size="), ngx_http_confluence_conf_max_size },
+
+    { ngx_string("layout="), ngx_http_confluence_conf_layout },
 
     { ngx_string("listen="), ngx_http_confluence_conf_cache_listen },
 
@@ -189,6 +193,24 @@ ngx_http_confluence_conf_max_size(ngx_conf_t *cf,
     cache->max_size = ngx_parse_offset(value);
 
     return (cache->max_size > 0) ? NULL : "invalid value";
+}
+
+
+static char *
+ngx_http_confluence_conf_layout(ngx_conf_t *cf,
+    ngx_http_confluence_cache_t *cache, ngx_str_t *value)
+{
+    if (value->len == 8 && ngx_strncmp(value->data, "segments", 8) == 0) {
+        cache->layout = ENGINE_SEGMENTS;
+        return NULL;
+    }
+
+    if (value->len == 5 && ngx_strncmp(value->data, "files", 5) == 0) {
+        cache->layout = ENGINE_FILES;
+        return NULL;
+    }
+
+    return "invalid value";
 }
 
 

@@ -279,6 +279,12 @@ ngx_http_confluence_data_headed(ngx_http_request_t *r,
         return (rc == NGX_AGAIN) ? NGX_OK : rc;
     }
 
+    /* the data of a torrent in files goes with it: it is to stay until then */
+
+    if (map_layout(&d->torrent->map) == MAP_FILES && !ctx->waiter.hold) {
+        ngx_http_confluence_waiter_hold(&ctx->waiter);
+    }
+
     d->pos = d->ranges[0].start;
     d->state = ngx_http_confluence_send_body;
 

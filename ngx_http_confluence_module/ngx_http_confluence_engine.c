@@ -76,6 +76,7 @@ ngx_http_confluence_engine_conf(ngx_conf_t *cf,
     }
 
     conf->path = (char *) cache->path->name.data;
+    conf->layout = cache->layout;
     conf->max_size = cache->max_size;
     conf->engines = mcf->caches.nelts;
     conf->readahead = cache->readahead;

@@ -104,6 +104,7 @@ typedef struct {
 
     ngx_path_t                     *path;       /* NULL: not seen yet */
     off_t                           max_size;   /* bytes, or ENGINE_OFF */
+    engine_layout_e                 layout;
     ngx_http_confluence_listen_t    listen;
     size_t                          readahead;  /* of any location */
     engine_conf_t                  *engine;     /* made of the above */

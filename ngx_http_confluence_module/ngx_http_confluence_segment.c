@@ -20,7 +20,12 @@ static ngx_int_t ngx_http_confluence_segment_open(
     ngx_http_confluence_torrent_t *torrent, map_extent_t *extent,
     ngx_http_confluence_segment_t *segment, ngx_uint_t direct,
     ngx_log_t *log);
-static ngx_fd_t ngx_http_confluence_segment_open_file(u_char *name);
+static ngx_fd_t ngx_http_confluence_segment_open_file(
+    ngx_http_confluence_torrent_t *torrent, map_extent_t *extent,
+    u_char *name);
+static ngx_fd_t ngx_http_confluence_segment_open_once(
+    ngx_http_confluence_torrent_t *torrent, map_extent_t *extent,
+    u_char *name);
 static ngx_http_confluence_segment_t *ngx_http_confluence_segment_find(
     ngx_http_confluence_torrent_t *torrent, uint32_t number);
 static void ngx_http_confluence_segment_drop(
@@ -146,14 +151,21 @@ ngx_http_confluence_segment_open(ngx_http_confluence_torrent_t *torrent,
     *p++ = '/';
 
     segment->name.data = segment->name_data;
-    segment->name.len = map_segment_name(torrent->map.header->ih,
-                                         extent->file, extent->generation,
-                                         (char *) segment->name_data,
-                                         MAP_SEGMENT_NAME);
+
+    if (map_layout(&torrent->map) == MAP_FILES) {
+        tree_root((char *) segment->name_data, torrent->map.header->ih);
+        segment->name.len = ngx_strlen(segment->name_data);
+
+    } else {
+        segment->name.len = map_segment_name(torrent->map.header->ih,
+                                             extent->file, extent->generation,
+                                             (char *) segment->name_data,
+                                             MAP_SEGMENT_NAME);
+    }
 
     ngx_memcpy(p, segment->name.data, segment->name.len + 1);
 
-    segment->fd = ngx_http_confluence_segment_open_file(name);
+    segment->fd = ngx_http_confluence_segment_open_file(torrent, extent, name);
 
     if (segment->fd == NGX_INVALID_FILE) {
         err = ngx_errno;
@@ -196,7 +208,8 @@ ngx_http_confluence_segment_open(ngx_http_confluence_torrent_t *torrent,
 
 
 static ngx_fd_t
-ngx_http_confluence_segment_open_file(u_char *name)
+ngx_http_confluence_segment_open_file(ngx_http_confluence_torrent_t *torrent,
+    map_extent_t *extent, u_char *name)
 {
     ngx_fd_t                         fd;
     ngx_err_t                        err;
@@ -205,7 +218,7 @@ ngx_http_confluence_segment_open_file(u_char *name)
 
     segments = &ngx_http_confluence_segments;
 
-    fd = open((char *) name, O_RDONLY|O_NONBLOCK|O_CLOEXEC);
+    fd = ngx_http_confluence_segment_open_once(torrent, extent, name);
 
     if (fd != NGX_INVALID_FILE
         || (ngx_errno != NGX_EMFILE && ngx_errno != NGX_ENFILE))
@@ -224,6 +237,19 @@ ngx_http_confluence_segment_open_file(u_char *name)
     if (i == 0) {
         ngx_set_errno(err);
         return NGX_INVALID_FILE;
+    }
+
+    return ngx_http_confluence_segment_open_once(torrent, extent, name);
+}
+
+
+static ngx_fd_t
+ngx_http_confluence_segment_open_once(ngx_http_confluence_torrent_t *torrent,
+    map_extent_t *extent, u_char *name)
+{
+    if (map_layout(&torrent->map) == MAP_FILES) {
+        return tree_open(AT_FDCWD, (char *) name, &torrent->map, extent->file,
+                         O_RDONLY);
     }
 
     return open((char *) name, O_RDONLY|O_NONBLOCK|O_CLOEXEC);
@@ -309,9 +335,11 @@ ngx_http_confluence_segment_close(ngx_http_confluence_segment_t *segment)
 
 
 void
-ngx_http_confluence_segments_drop(ngx_http_confluence_torrent_t *torrent)
+ngx_http_confluence_segments_drop(ngx_http_confluence_torrent_t *torrent,
+    ngx_uint_t stale)
 {
-    ngx_rbtree_node_t  *node, *next;
+    ngx_rbtree_node_t              *node, *next;
+    ngx_http_confluence_segment_t  *segment;
 
     if (torrent->segments.root == torrent->segments.sentinel) {
         return;
@@ -323,9 +351,11 @@ ngx_http_confluence_segments_drop(ngx_http_confluence_torrent_t *torrent)
          node = next)
     {
         next = ngx_rbtree_next(&torrent->segments, node);
+        segment = (ngx_http_confluence_segment_t *) node;
 
-        ngx_http_confluence_segment_drop(
-                                      (ngx_http_confluence_segment_t *) node);
+        if (!stale || ngx_http_confluence_segment_stale(segment)) {
+            ngx_http_confluence_segment_drop(segment);
+        }
     }
 }
 
@@ -335,6 +365,11 @@ ngx_http_confluence_segment_evicted(ngx_http_confluence_torrent_t *torrent,
     uint32_t number)
 {
     ngx_http_confluence_segment_t  *segment;
+
+    if (map_layout(&torrent->map) == MAP_FILES) {
+        ngx_http_confluence_segments_drop(torrent, 1);
+        return;
+    }
 
     segment = ngx_http_confluence_segment_find(torrent, number);
 

@@ -211,7 +211,7 @@ ngx_http_confluence_store_detach(ngx_http_confluence_torrent_t *torrent)
 
     torrent->refs++;
 
-    ngx_http_confluence_segments_drop(torrent);
+    ngx_http_confluence_segments_drop(torrent, 0);
 
     if (--torrent->refs == 0) {
         ngx_http_confluence_store_free(torrent);
@@ -287,7 +287,15 @@ ngx_http_confluence_store_evicted(ngx_http_confluence_store_t *store,
     torrent = ngx_http_confluence_store_lookup(store, ih);
 
     if (torrent) {
+
+        /* held meanwhile: the last descriptor may be closed */
+
+        if (torrent->refs++ == 0) {
+            ngx_queue_remove(&torrent->queue);
+        }
+
         ngx_http_confluence_segment_evicted(torrent, number);
+        ngx_http_confluence_store_leave(torrent);
     }
 }
 

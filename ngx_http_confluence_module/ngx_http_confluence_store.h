@@ -27,6 +27,7 @@
 #include <ngx_config.h>
 #include <ngx_core.h>
 #include <engine/map.h>
+#include <engine/tree.h>
 
 
 typedef struct {
@@ -139,9 +140,12 @@ void ngx_http_confluence_segments_sweep(ngx_http_confluence_store_t *store);
 void ngx_http_confluence_segment_evicted(
     ngx_http_confluence_torrent_t *torrent, uint32_t number);
 
-/* Closes all of a torrent that are not in use, the others as they get free. */
+/*
+ * Closes all of a torrent that are not in use, the others as they get free;
+ * stale: only those that were evicted.
+ */
 void ngx_http_confluence_segments_drop(
-    ngx_http_confluence_torrent_t *torrent);
+    ngx_http_confluence_torrent_t *torrent, ngx_uint_t stale);
 
 
 #endif /* _NGX_HTTP_CONFLUENCE_STORE_H_INCLUDED_ */

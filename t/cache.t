@@ -7,7 +7,6 @@ use strict;
 
 use FindBin;
 use IO::Socket::UNIX;
-use POSIX qw//;
 use Test::More;
 
 BEGIN { push @INC, "$FindBin::Bin/lib"; }
@@ -122,14 +121,7 @@ is($c->fetch($c->url($f2, route => '/info'))->{body}, $f2->{info},
 
 # kill -9 of all of it
 
-my ($group) = $t->read_file('nginx.pid') =~ /(\d+)/;
-my @processes = ($group, children($group));
-kill 'KILL', $_ for @processes;        # the master first: it would start new ones
-Test::Confluence::wait_for(sub {
-	waitpid($group, POSIX::WNOHANG());
-	!kill(0, $group)
-}, 5, 'killed');
-unlink "$dir/nginx.pid";
+$c->kill_all();
 
 $t->run();
 ok($c->fetch($c->url($f2))->{body} eq $f2->{whole}, 'after kill -9');
@@ -144,10 +136,3 @@ $seed = $c->seed_libtorrent($big);
 $r = $c->fetch({ url => $c->url($big, peers => [ $seed ]), timeout => 60 });
 ok($r->{body} eq $big->{whole}, 'no limit, data');
 cmp_ok($c->used(), '>=', 40 * $mb, 'no limit, all is kept');
-
-sub children {
-	my ($pid) = @_;
-
-	return split ' ', Test::Confluence::slurp(
-		"/proc/$pid/task/$pid/children");
-}

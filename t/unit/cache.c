@@ -142,6 +142,7 @@ count_evicted(void *ctx, store_t *store, uint32_t segment, int complete)
 static store_t *
 make_store(cache_t *cache, uint8_t name)
 {
+    char          err[256];
     store_t      *store;
     shim_info_t   info;
 
@@ -160,7 +161,7 @@ make_store(cache_t *cache, uint8_t name)
     memset(ih, 0, 20);
     ih[0] = name;
 
-    if (cache_store(cache, &store, ih, NULL, 0, &info) != 0) {
+    if (cache_store(cache, &store, ih, NULL, 0, &info, err, sizeof(err)) != 0) {
         return NULL;
     }
 

@@ -23,6 +23,7 @@ use File::Find;
 use File::Path qw/ mkpath rmtree /;
 use File::Temp qw/ tempdir /;
 use IO::Socket::INET;
+use POSIX qw//;
 use Scalar::Util qw/ weaken /;
 use Test::Confluence::Process;
 use Test::Confluence::Streams;
@@ -780,6 +781,55 @@ sub used {
 	} }, grep { -d } "$dir/pieces");
 
 	return $sum;
+}
+
+# Of layout=files: the folder of a torrent, the files in it, and bytes that are
+# allocated for all of them.
+
+sub files_root {
+	my ($self, $torrent) = @_;
+
+	return "$self->{dir}/cache/files/$torrent->{ih}";
+}
+
+sub files {
+	my ($self, $torrent) = @_;
+	my @files;
+
+	find({ no_chdir => 1, wanted => sub { push @files, $_ if -f $_ } },
+		grep { -d } $self->files_root($torrent));
+
+	return @files;
+}
+
+sub files_used {
+	my ($self) = @_;
+	my $sum = 0;
+
+	find({ no_chdir => 1, wanted => sub {
+		my @st = lstat($_);
+		$sum += $st[12] * 512 if @st && S_ISREG($st[2]);
+	} }, grep { -d } "$self->{dir}/cache/files");
+
+	return $sum;
+}
+
+# Kills nginx as a power cut would: all of its processes, the master first.
+
+sub kill_all {
+	my ($self) = @_;
+
+	my ($group) = slurp("$self->{dir}/nginx.pid") =~ /(\d+)/;
+	my @children = split ' ', slurp("/proc/$group/task/$group/children");
+
+	kill 'KILL', $_ for $group, @children;
+
+	wait_for(sub {
+		waitpid($group, POSIX::WNOHANG());
+		!kill(0, $group)
+	}, 5, 'killed');
+
+	unlink "$self->{dir}/nginx.pid";
 }
 
 # Starts a process; its output is collected.
