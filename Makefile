@@ -3,6 +3,7 @@
 # make install     puts it where Debian's nginx looks (DESTDIR is honoured)
 # make check       check-style, check-layers and check-release
 # make unit        the C tests that t/unit.t runs
+# make tools       the programs in C that tests run
 # make fuzz        the fuzzers of t/fuzz that t/stress/fuzz.t runs; needs clang
 # make replay      the same without fuzzing: what t/unit.t runs
 # make clean
@@ -147,6 +148,16 @@ $(UNITLIB): $(patsubst %.c,$(BUILD)/%.o,$(ENGINE))
 $(BUILD)/unit/%: t/unit/%.c t/unit/tap.h $(UNITLIB)
 	$(ENGINE_CC) -o $@ $< $(UNITLIB)
 
+# What tests run that is written in C: t/tools/*.c.
+
+TOOLS     = $(patsubst t/tools/%.c,$(BUILD)/tools/%,$(wildcard t/tools/*.c))
+
+tools: $(TOOLS)
+
+$(BUILD)/tools/%: t/tools/%.c $(UNITLIB)
+	@mkdir -p $(@D)
+	$(ENGINE_CC) -o $@ $< $(UNITLIB) -lcrypto
+
 # The fuzzers of t/fuzz, and all that they are made of, by clang.
 
 FUZZERS = $(patsubst t/fuzz/%.c,$(BUILD)/fuzz/%, \
@@ -178,4 +189,4 @@ clean:
 
 FORCE:
 
-.PHONY: all lib unit fuzz fuzzers replay install check check-style check-layers check-release clean FORCE
+.PHONY: all lib unit tools fuzz fuzzers replay install check check-style check-layers check-release clean FORCE
