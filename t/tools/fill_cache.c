@@ -71,6 +71,7 @@ main(int argc, char **argv)
     memset(&cache, 0, sizeof(cache_t));
     cache.path = argv[1];
     cache.caches = 1;
+    cache.layout = MAP_SEGMENTS;
     cache.max_size = -1;
 
     (void) mkdir(cache.path, 0700);
@@ -164,10 +165,13 @@ save_metainfo(const char *path, const shim_info_t *info, const char *dict,
 static int
 fill(cache_t *cache, const shim_info_t *info, const uint8_t *bytes)
 {
+    char       err[256];
     store_t   *store;
     uint32_t   generation;
 
-    return cache_store(cache, &store, info->v1, NULL, 0, info) != 0
+    return cache_store(cache, &store, info->v1, NULL, 0, info, err,
+                       sizeof(err))
+           != 0
            || cache_reserve(cache, store, 0, 0) != 0
            || store_storage.begin(store, 0, &generation) != 0
            || store_storage.write(store, 0, generation, bytes, PIECE) != 0
