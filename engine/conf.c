@@ -95,6 +95,7 @@ conf_shim(const engine_conf_t *conf, shim_config_t *config)
     config->dht = conf->dht;
     config->pex = conf->pex;
     config->lsd = conf->lsd;
+    config->private_networks = conf->private_networks;
     config->utp = conf->utp;
     config->tcp = conf->tcp;
     config->upnp = conf->upnp;

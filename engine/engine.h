@@ -61,6 +61,7 @@ typedef struct {
     unsigned      dht:1;
     unsigned      pex:1;
     unsigned      lsd:1;
+    unsigned      private_networks:1;   /* may be talked to */
     unsigned      utp:1;
     unsigned      tcp:1;
     unsigned      upnp:1;           /* NAT-PMP too */

@@ -110,6 +110,7 @@ ngx_http_confluence_engine_conf(ngx_conf_t *cf,
     conf->dht = mcf->dht;
     conf->pex = mcf->pex;
     conf->lsd = mcf->lsd;
+    conf->private_networks = mcf->private_networks;
     conf->utp = mcf->utp;
     conf->tcp = mcf->tcp;
     conf->upnp = mcf->upnp;

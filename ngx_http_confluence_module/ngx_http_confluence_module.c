@@ -182,6 +182,13 @@ static ngx_command_t  ngx_http_confluence_commands[] = {
       offsetof(ngx_http_confluence_main_conf_t, lsd),
       NULL },
 
+    { ngx_string("confluence_private_networks"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_FLAG,
+      ngx_conf_set_flag_slot,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      offsetof(ngx_http_confluence_main_conf_t, private_networks),
+      NULL },
+
     { ngx_string("confluence_utp"),
       NGX_HTTP_MAIN_CONF|NGX_CONF_FLAG,
       ngx_conf_set_flag_slot,
@@ -292,6 +299,7 @@ ngx_http_confluence_create_main_conf(ngx_conf_t *cf)
     mcf->dht = NGX_CONF_UNSET;
     mcf->pex = NGX_CONF_UNSET;
     mcf->lsd = NGX_CONF_UNSET;
+    mcf->private_networks = NGX_CONF_UNSET;
     mcf->utp = NGX_CONF_UNSET;
     mcf->tcp = NGX_CONF_UNSET;
     mcf->upnp = NGX_CONF_UNSET;
@@ -317,12 +325,20 @@ ngx_http_confluence_init_main_conf(ngx_conf_t *cf, void *conf)
     ngx_conf_init_value(mcf->dht, 1);
     ngx_conf_init_value(mcf->pex, 1);
     ngx_conf_init_value(mcf->lsd, 0);
+    ngx_conf_init_value(mcf->private_networks, 0);
     ngx_conf_init_value(mcf->utp, 1);
     ngx_conf_init_value(mcf->tcp, 1);
     ngx_conf_init_value(mcf->upnp, 0);
     ngx_conf_init_value(mcf->trackers, 1);
     ngx_conf_init_value(mcf->override_trackers, 0);
     ngx_conf_init_value(mcf->seed, 0);
+
+    if (mcf->lsd && !mcf->private_networks) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "\"confluence_lsd\" finds peers in private networks "
+                           "only: it needs \"confluence_private_networks on\"");
+        return NGX_CONF_ERROR;
+    }
 
     if (mcf->torrent_grace == NGX_HTTP_CONFLUENCE_GRACE_UNSET) {
         mcf->torrent_grace = NGX_HTTP_CONFLUENCE_GRACE;

@@ -136,6 +136,7 @@ typedef struct {
     ngx_flag_t                      dht;
     ngx_flag_t                      pex;
     ngx_flag_t                      lsd;
+    ngx_flag_t                      private_networks;
     ngx_flag_t                      utp;
     ngx_flag_t                      tcp;
     ngx_flag_t                      upnp;

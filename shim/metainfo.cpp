@@ -97,6 +97,34 @@ lt::bdecode_node parse(void const* const metainfo, std::size_t const len)
     return root;
 }
 
+/*
+ * libtorrent would ask the nodes of the DHT that a .torrent names, whoever
+ * they are: shim_s::add_node() does that.  "" if it names none.
+ */
+std::string without_nodes(lt::bdecode_node const& root)
+{
+    std::string out;
+
+    if (!root.dict_find("nodes"))
+        return out;
+
+    out = "d";
+
+    for (int i = 0; i < root.dict_size(); ++i)
+    {
+        auto const [key, value] = root.dict_at(i);
+
+        if (key == "nodes")
+            continue;
+
+        append(out, std::string(key));
+        out.append(value.data_section().data(),
+            std::size_t(value.data_section().size()));
+    }
+
+    return out + "e";
+}
+
 lt::add_torrent_params load(
     shim_add_t const& a, std::shared_ptr<layout>& info, sources& from)
 {
@@ -127,7 +155,11 @@ lt::add_torrent_params load(
 
     try
     {
-        p = lt::load_torrent_parsed(root, limits);
+        std::string const text = without_nodes(root);
+
+        p = text.empty()
+            ? lt::load_torrent_parsed(root, limits)
+            : lt::load_torrent_parsed(parse(text.data(), text.size()), limits);
     }
     catch (lt::system_error const& e)
     {

@@ -53,6 +53,7 @@ struct shim_s
     void set_info(shim_slot& slot, std::shared_ptr<shim::layout const> info);
 
     /* Adds what is not known yet to a torrent's sources, and to libtorrent. */
+    void add_node(std::string const& host, int port);
     void merge(shim_slot& slot, shim::sources const& more, bool with_trackers);
 
     /* The torrent whose info is this, if it has no libtorrent torrent. */

@@ -118,6 +118,77 @@ void set_limits(settings_pack& p, shim_config_t const& c)
     p.set_int(settings_pack::metadata_token_limit, max_tokens);
 }
 
+/*
+ * What is not of the Internet, RFC 6890: this host,
+ * loopback, private, shared by carriers, link-local, protocol assignments,
+ * benchmarks, multicast, reserved; of IPv6 the unspecified address and
+ * loopback, which are in a reserved block with the IPv4-mapped ones, local use
+ * of NAT64, unique local, link-local, site-local, multicast.
+ */
+struct network
+{
+    char const* first;
+    char const* last;
+};
+
+constexpr network private_networks[] = {
+    {"0.0.0.0", "0.255.255.255"},
+    {"10.0.0.0", "10.255.255.255"},
+    {"100.64.0.0", "100.127.255.255"},
+    {"127.0.0.0", "127.255.255.255"},
+    {"169.254.0.0", "169.254.255.255"},
+    {"172.16.0.0", "172.31.255.255"},
+    {"192.0.0.0", "192.0.0.255"},
+    {"192.168.0.0", "192.168.255.255"},
+    {"198.18.0.0", "198.19.255.255"},
+    {"224.0.0.0", "255.255.255.255"},
+    {"::", "0:ffff:ffff:ffff:ffff:ffff:ffff:ffff"},
+    {"64:ff9b:1::", "64:ff9b:1:ffff:ffff:ffff:ffff:ffff"},
+    {"fc00::", "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff"},
+};
+
+/* IPv6 addresses with an IPv4 address in them, at byte "at". */
+struct embedding
+{
+    std::uint8_t prefix[12];
+    std::size_t at;
+};
+
+constexpr embedding embeddings[] = {
+    {{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff}, 12}, /* IPv4-mapped */
+    {{0, 0x64, 0xff, 0x9b}, 12},                      /* NAT64 */
+    {{0x20, 0x02}, 2},                                /* 6to4 */
+};
+
+lt::address_v6 embed(
+    embedding const& e, lt::address_v4 const& a, std::uint8_t const fill)
+{
+    lt::address_v6::bytes_type out;
+    lt::address_v4::bytes_type const in = a.to_bytes();
+
+    out.fill(fill);
+    std::copy_n(e.prefix, e.at, out.begin());
+    std::copy(in.begin(), in.end(), out.begin() + std::ptrdiff_t(e.at));
+    return lt::address_v6(out);
+}
+
+/* An address of IPv4 is blocked in all of its forms. */
+void block(
+    lt::ip_filter& filter, lt::address const& first, lt::address const& last)
+{
+    filter.add_rule(first, last, lt::ip_filter::blocked);
+
+    if (!first.is_v4())
+        return;
+
+    for (embedding const& e : embeddings)
+    {
+        filter.add_rule(embed(e, first.to_v4(), 0),
+            embed(e, last.to_v4(), 0xff),
+            lt::ip_filter::blocked);
+    }
+}
+
 /* libtorrent tells trackers one address. */
 std::string first(char const* const list)
 {
@@ -132,6 +203,12 @@ lt::ip_filter make_filter(shim_config_t const& c)
 {
     lt::ip_filter filter;
 
+    for (network const& n : private_networks)
+    {
+        if (c.private_networks == 0)
+            block(filter, lt::make_address(n.first), lt::make_address(n.last));
+    }
+
     for (std::size_t i = 0; i < c.blocked_n; ++i)
     {
         lt::address_v6::bytes_type first;
@@ -145,14 +222,14 @@ lt::ip_filter make_filter(shim_config_t const& c)
 
         if (a.is_v4_mapped() && b.is_v4_mapped())
         {
-            filter.add_rule(
+            block(filter,
                 boost::asio::ip::make_address_v4(boost::asio::ip::v4_mapped, a),
-                boost::asio::ip::make_address_v4(boost::asio::ip::v4_mapped, b),
-                lt::ip_filter::blocked);
+                boost::asio::ip::make_address_v4(
+                    boost::asio::ip::v4_mapped, b));
         }
         else
         {
-            filter.add_rule(a, b, lt::ip_filter::blocked);
+            block(filter, a, b);
         }
     }
 

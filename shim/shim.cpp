@@ -160,6 +160,9 @@ shim_rc_t add(shim_s& s,
     slot.sources = std::move(from);
     id = fresh;
 
+    for (auto const& [host, port] : slot.sources.nodes)
+        s.add_node(host, port);
+
     if (info)
         s.set_info(slot, std::move(info));
 

@@ -135,6 +135,7 @@ typedef struct
     uint8_t dht;
     uint8_t pex;
     uint8_t lsd;
+    uint8_t private_networks;   /* 0: nobody there is talked to */
     uint8_t utp;
     uint8_t tcp;
     uint8_t upnp;

@@ -10,6 +10,9 @@
 #include <cstdlib>
 #include <cstring>
 
+#include <boost/asio/ip/udp.hpp>
+#include <boost/asio/post.hpp>
+
 #include <libtorrent/announce_entry.hpp>
 
 #include "session.hpp"
@@ -185,6 +188,36 @@ void add_web_seed(shim_slot& slot, std::string const& url)
 
 } // namespace
 
+/* libtorrent asks a node that it is told of before it looks at its filter. */
+void shim_s::add_node(std::string const& host, int const port)
+{
+    using boost::asio::ip::udp;
+
+    if (!ses->is_dht_running())
+        return;
+
+    auto const resolver = std::make_shared<udp::resolver>(*ctx->ioc);
+    auto const found = [resolver, c = ctx, h = lt::session_handle(*ses), port](
+                           lt::error_code const& ec,
+                           udp::resolver::results_type const& results) mutable
+    {
+        if (ec || !h.is_valid())
+            return;
+
+        for (auto const& r : results)
+        {
+            lt::address const a = r.endpoint().address();
+
+            if (!c->blocks(a))
+                h.add_dht_node({a.to_string(), port});
+        }
+    };
+
+    boost::asio::post(*ctx->ioc,
+        [resolver, found, host, port]
+        { resolver->async_resolve(host, std::to_string(port), found); });
+}
+
 void shim_s::merge(
     shim_slot& slot, shim::sources const& more, bool const with_trackers)
 {
@@ -200,9 +233,7 @@ void shim_s::merge(
     for (auto const& [host, port] : more.nodes)
     {
         slot.sources.add_node(host, port);
-
-        if (ses->is_dht_running())
-            ses->add_dht_node({host, port});
+        add_node(host, port);
     }
 
     if (!more.comment.empty())

@@ -400,6 +400,15 @@ void torrent::dial(lt::tcp::endpoint const& ep)
     if (m_closed || !handle.is_valid())
         return;
 
+    /* libtorrent says no, too, but asks it first whether it speaks DHT */
+    if (ctx->blocks(ep.address()))
+    {
+        ctx->events.log(id,
+            SHIM_LOG_INFO,
+            "peer " + ep.address().to_string() + " is blocked");
+        return;
+    }
+
     /* no flags: plaintext first, most peers take it */
     handle.connect_peer(ep, {}, {});
     kick();

@@ -84,7 +84,10 @@ my @good = (
 	"$path; confluence_listen 42069;",
 	"$path; confluence_listen 127.0.0.1:42069 [::1]:42069;",
 	(map { ("$path; confluence_$_ on;", "$path; confluence_$_ off;") }
-		qw/ dht pex lsd utp tcp trackers override_trackers seed etag /),
+		qw/ dht pex utp tcp trackers override_trackers seed etag
+			private_networks /),
+	"$path; confluence_lsd off;",
+	"$path; confluence_lsd on; confluence_private_networks on;",
 	"$path; confluence_dht_bootstrap router.example.com:6881 127.0.0.1:1;",
 	"$path; confluence_implicit_tracker http://127.0.0.1/announce"
 		. " udp://127.0.0.1:1/announce;",
@@ -146,7 +149,9 @@ my @bad = (
 	[ "$path; confluence_listen 127.0.0.1:;", 'port|address' ],
 	[ "$path; confluence_listen 127.0.0.1:x;", 'port' ],
 	(map { [ "$path; confluence_$_ maybe;", 'maybe' ] }
-		qw/ dht pex lsd utp tcp trackers override_trackers seed etag /),
+		qw/ dht pex lsd utp tcp trackers override_trackers seed etag
+			private_networks /),
+	[ "$path; confluence_lsd on;", 'needs .confluence_private_networks on' ],
 	[ "$path; confluence_dht on; confluence_dht on;", 'duplicate' ],
 	[ "$path; confluence_dht_bootstrap nowhere;", 'nowhere|port' ],
 	[ "$path; confluence_implicit_tracker nonsense;", 'nonsense' ],

@@ -42,6 +42,7 @@ http {
     confluence_listen      %(torrent)s;
     confluence_dht         off;
     confluence_lsd         off;
+    confluence_private_networks  on;
     confluence_utp         off;
 
     server {

@@ -139,6 +139,7 @@ sub conf {
 		listen => $self->{listen},
 		dht => 'off',
 		lsd => 'off',
+		private_networks => 'on',
 		utp => 'off',
 		%o,
 	);
