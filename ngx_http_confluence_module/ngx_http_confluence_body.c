@@ -8,8 +8,9 @@
 /*
  * Buffers handed to the filters at once: enough for an extent to leave in one
  * go with what surrounds it; what is sent need not wait for what follows.  All
- * of them are of one segment: a slow client keeps the space of what it holds
- * when that is evicted, which the limit of the cache does not know of.
+ * of them are of one file of the payload, most often a segment: a slow client
+ * keeps the space of what it holds when that is evicted, and the limit of the
+ * cache does not know of it.
  */
 #define NGX_HTTP_CONFLUENCE_BUFS   4
 
