@@ -113,6 +113,14 @@ void set_limits(settings_pack& p, shim_config_t const& c)
     p.set_int(settings_pack::upload_rate_limit, int(c.upload_rate));
     p.set_int(settings_pack::download_rate_limit, int(c.download_rate));
     p.set_int(settings_pack::unchoke_slots_limit, 16);
+
+    /*
+     * One that hangs, or that may not be connected to, takes its place for as
+     * long as it is tried: with 3, as by default, those that work may never
+     * be reached.
+     */
+    p.set_int(settings_pack::max_web_seed_connections, 50);
+
     p.set_int(settings_pack::max_metadata_size, max_metainfo);
     p.set_int(settings_pack::max_piece_count, int(max_pieces));
     p.set_int(settings_pack::metadata_token_limit, max_tokens);
