@@ -60,6 +60,10 @@ cache_open(cache_t *cache)
         return rc;
     }
 
+    counters_init(&cache->counters);
+    cache->counters_err = counters_create(&cache->counters, cache->path);
+    counters_add(&cache->counters, COUNTERS_STARTS, 1);
+
     if (snprintf(name, PATH_MAX, "%s/pieces", cache->path) >= PATH_MAX) {
         return ENAMETOOLONG;
     }
@@ -143,6 +147,8 @@ cache_close(cache_t *cache, int flush)
     files_close(&cache->files);
     victims_free(&cache->victims);
 
+    counters_close(&cache->counters);
+
     close(cache->dir);
     cache->dir = -1;
 }
@@ -158,6 +164,8 @@ cache_add(cache_t *cache, store_t *store)
     }
 
     store->trash = &cache->trash;
+    store->counters = &cache->counters;
+
     HASH_ADD_KEYPTR(hh, cache->stores, store->ih, 20, store);
 }
 
@@ -439,7 +447,9 @@ cache_evict(cache_t *cache)
     }
 
     n = cache_evict_segment(cache, v.store, v.segment);
-    cache->evictions++;
+
+    counters_add(&cache->counters, COUNTERS_EVICTED_SEGMENTS, 1);
+    counters_add(&cache->counters, COUNTERS_EVICTED_BYTES, n);
 
     if (v.store->charged_n == 0 && !v.store->loaded) {
         cache_retire(cache, v.store);

@@ -4,6 +4,7 @@
  *
  *      <path>/lock                    flock: one engine per directory
  *      <path>/engine.sock             control socket
+ *      <path>/counters                what is counted (counters.h)
  *      <path>/metainfo/<ih>.torrent   last known metainfo
  *      <path>/pieces/<ih>/...         a store each
  *      <path>/files/<ih>/...          the payload of one in files (tree.h)
@@ -44,7 +45,8 @@ typedef struct {
 
     victims_t        victims;
 
-    uint64_t         evictions;     /* segments */
+    counters_t       counters;
+    int              counters_err;  /* errno, if there is no file of them */
 
     /* a segment was evicted; complete: bytes of it were servable */
     void           (*evicted)(void *ctx, store_t *store, uint32_t segment,

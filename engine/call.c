@@ -7,11 +7,13 @@
 #include <string.h>
 #include <time.h>
 
+#include "debug.h"
 #include "item.h"
 #include "json.h"
 #include "layers.h"
 #include "load.h"
 #include "metainfo.h"
+#include "metrics.h"
 #include "reply.h"
 #include "status.h"
 #include "torrent.h"
@@ -26,7 +28,8 @@ static void call_post(request_t *request, const proto_msg_t *msg,
 static void call_info(request_t *request);
 static void call_metainfo(request_t *request);
 static void call_name(request_t *request);
-static void call_status(request_t *request);
+static void call_stats(request_t *request);
+static int call_status(request_t *request, FILE *out);
 
 
 int
@@ -73,7 +76,16 @@ call_handle(request_t *request, const proto_msg_t *msg, const uint8_t *body,
         return 0;
 
     case PROTO_CALL_STATUS:
-        call_status(request);
+    case PROTO_CALL_METRICS:
+    case PROTO_CALL_DEBUG:
+    case PROTO_CALL_DEBUG_DHT:
+    case PROTO_CALL_DEBUG_CACHE:
+    case PROTO_CALL_DEBUG_LRU:
+    case PROTO_CALL_DEBUG_PEERS:
+        if (shim_ask_stats(request->conn->engine->shim) != SHIM_OK) {
+            reply_fail(request, 500, "the session cannot be asked\n");
+        }
+
         return 0;
 
     case PROTO_CALL_HEALTH:
@@ -234,17 +246,91 @@ call_post(request_t *request, const proto_msg_t *msg, const uint8_t *body,
 }
 
 
-static void
-call_status(request_t *request)
+void
+call_have_stats(engine_t *engine)
 {
+    conn_t     *conn;
+    request_t  *request, *next;
+
+    LIST_FOREACH(conn, &engine->conns, link) {
+        HASH_ITER(hh, conn->requests, request, next) {
+            if (request->call == PROTO_CALL_STATUS
+                || request->call >= PROTO_CALL_METRICS)
+            {
+                call_stats(request);
+            }
+        }
+    }
+}
+
+
+/*
+ * What is told about all torrents together.
+ */
+static void
+call_stats(request_t *request)
+{
+    int      rc;
     char    *buf;
+    FILE    *out;
     size_t   len;
 
-    if (status_text(request->conn->engine, &buf, &len) != 0) {
+    buf = NULL;
+    out = open_memstream(&buf, &len);
+
+    if (out == NULL) {
         reply_fail(request, 500, "out of memory\n");
         return;
     }
 
-    reply_body(request, 200, 0, buf, len);
+    switch (request->call) {
+
+    case PROTO_CALL_STATUS:
+        rc = call_status(request, out);
+        break;
+
+    case PROTO_CALL_METRICS:
+        metrics_text(request->conn->engine, out);
+        rc = 0;
+        break;
+
+    default:
+        rc = debug_page(request->conn->engine, request->call, out);
+        break;
+    }
+
+    if (fclose(out) != 0 || rc != 0) {
+        reply_fail(request, 500, "out of memory\n");
+
+    } else {
+        reply_body(request, 200, request->flags & PROTO_JSON, buf, len);
+    }
+
     free(buf);
+}
+
+
+static int
+call_status(request_t *request, FILE *out)
+{
+    int        rc;
+    facts_t    facts;
+    engine_t  *engine;
+
+    engine = request->conn->engine;
+
+    rc = facts_gather(&facts, engine);
+
+    if (rc == 0) {
+        if (request->flags & PROTO_JSON) {
+            rc = json_status(engine, &facts, out);
+
+        } else {
+            status_text(engine, &facts, out);
+        }
+    }
+
+    facts_free(&facts);
+
+    return rc;
 }

@@ -21,5 +21,8 @@ int call_handle(request_t *request, const proto_msg_t *msg,
 /* The call's torrent is ready: answers it; the request is gone. */
 void call_answer(request_t *request);
 
+/* The shim has its counters: answers the calls that are about all torrents. */
+void call_have_stats(engine_t *engine);
+
 
 #endif /* _ENGINE_CALL_H_INCLUDED_ */

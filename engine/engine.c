@@ -11,8 +11,10 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <time.h>
 #include <unistd.h>
 
+#include "call.h"
 #include "conf.h"
 #include "item.h"
 #include "layers.h"
@@ -72,6 +74,7 @@ engine_start(engine_t **out, const engine_conf_t *conf, char *err,
     engine->changed = -1;
     engine->cache.dir = -1;
     engine->successor = INT64_MIN / 2;
+    engine->started_at = time(NULL);
 
     sem_init(&engine->started, 0, 0);
 
@@ -321,6 +324,12 @@ engine_thread(void *data)
                engine->conf.path, (unsigned long long) engine->cache.used,
                HASH_CNT(hh, engine->cache.stores));
 
+    if (engine->cache.counters_err != 0) {
+        engine_log(engine, ENGINE_LOG_WARN, engine->cache.counters_err,
+                   "counters of \"%s\" cannot be opened, what is counted is "
+                   "not kept", engine->conf.path);
+    }
+
     while (engine_cycle(engine) == 0) { /* void */ }
 
     server_close(engine);
@@ -438,6 +447,10 @@ engine_shim_event(engine_t *engine, const shim_event_t *ev)
 
     case SHIM_EVENT_ITEM:
         item_event(engine, ev);
+        break;
+
+    case SHIM_EVENT_STATS:
+        call_have_stats(engine);
         break;
 
     default:

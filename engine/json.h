@@ -7,7 +7,9 @@
 #define _ENGINE_JSON_H_INCLUDED_
 
 
-#include "types.h"
+#include <stdio.h>
+
+#include "facts.h"
 
 
 /*
@@ -21,6 +23,12 @@
  */
 int json_metainfo(torrent_t *torrent, const char *comment, int64_t date,
     char **buf, size_t *len);
+
+/*
+ * Writes what is going on as one object, on one line that ends in LF; README.md
+ * tells its keys.  Returns 0, or -1 if out of memory.  Engine thread.
+ */
+int json_status(engine_t *engine, const facts_t *facts, FILE *out);
 
 
 #endif /* _ENGINE_JSON_H_INCLUDED_ */

@@ -93,9 +93,15 @@ typedef enum {
     PROTO_CALL_ITEM,            /* of the DHT, BEP 44. ih: the target; body
                                    as HOLD, with the salt for a magnet; arg0:
                                    ms that it may take. 200: its value */
-    PROTO_CALL_UPLOAD           /* fd: a manifest (manifest.h), arg0 its
+    PROTO_CALL_UPLOAD,          /* fd: a manifest (manifest.h), arg0 its
                                    length; WAKE: there is progress.
                                    200: a .torrent */
+    PROTO_CALL_METRICS,         /* 200: text, of Prometheus */
+    PROTO_CALL_DEBUG,           /* 200: text, as all below: what there is */
+    PROTO_CALL_DEBUG_DHT,
+    PROTO_CALL_DEBUG_CACHE,
+    PROTO_CALL_DEBUG_LRU,
+    PROTO_CALL_DEBUG_PEERS
 } proto_call_e;
 
 

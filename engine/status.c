@@ -1,57 +1,55 @@
 
 #include "status.h"
 
-#include <errno.h>
 #include <inttypes.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 
-#define STATUS_TRACKERS  16
-#define STATUS_PEERS     64
-
-
-static void status_session(engine_t *engine, FILE *out);
-static void status_torrent(torrent_t *torrent, FILE *out);
-static void status_name(const torrent_t *torrent, FILE *out);
-static void status_pieces(const torrent_t *torrent, FILE *out);
+static void status_session(engine_t *engine, const facts_t *facts, FILE *out);
+static void status_torrent(const facts_torrent_t *f, FILE *out);
+static void status_pieces(const facts_torrent_t *f, FILE *out);
 static void status_readers(const torrent_t *torrent, FILE *out);
-static void status_trackers(const torrent_t *torrent, FILE *out);
-static void status_peers(const torrent_t *torrent, FILE *out);
+static void status_trackers(const facts_torrent_t *f, FILE *out);
 static void status_line(FILE *out, const char *text, size_t len);
 
 
-int
-status_text(engine_t *engine, char **buf, size_t *len)
+void
+status_text(engine_t *engine, const facts_t *facts, FILE *out)
 {
-    FILE       *out;
-    torrent_t  *torrent, *next;
+    uint32_t  i;
 
-    out = open_memstream(buf, len);
+    status_session(engine, facts, out);
 
-    if (out == NULL) {
-        return errno;
+    for (i = 0; i < facts->torrent_n; i++) {
+        status_torrent(&facts->torrents[i], out);
     }
-
-    status_session(engine, out);
-
-    HASH_ITER(hh, engine->torrents, torrent, next) {
-        status_torrent(torrent, out);
-    }
-
-    return (fclose(out) == 0) ? 0 : errno;
 }
 
 
 static void
-status_session(engine_t *engine, FILE *out)
+status_session(engine_t *engine, const facts_t *facts, FILE *out)
 {
+    uint32_t     i;
+    const char  *address;
+
     fprintf(out, "%s %s, %s\n", ENGINE_NAME, ENGINE_VERSION, shim_version());
     fprintf(out, "Listen port: %u\n", shim_listen_port(engine->shim));
+    fputs("Listening on:", out);
+
+    for (i = 0; (address = shim_listening(engine->shim, i)) != NULL; i++) {
+        fprintf(out, " %s", address);
+    }
+
+    fprintf(out, "\nDHT nodes: %" PRId64 "\n", facts->dht_nodes);
     fprintf(out, "Workers: %d\n",
             __atomic_load_n(&engine->workers, __ATOMIC_RELAXED));
-
+    fprintf(out, "Requests: %u reading, %u waiting\n", facts->readers,
+            facts->waiting);
+    fprintf(out, "Peers: %u\n", facts->peers);
+    fprintf(out, "Downloaded: %" PRIu64 " bytes, %" PRIu64 " per second\n",
+            facts->received, facts->download_rate);
+    fprintf(out, "Uploaded: %" PRIu64 " bytes, %" PRIu64 " per second\n",
+            facts->sent, facts->upload_rate);
     fprintf(out, "Cache: %" PRIu64 " bytes", engine->cache.used);
 
     if (engine->cache.max_size >= 0) {
@@ -59,19 +57,23 @@ status_session(engine_t *engine, FILE *out)
     }
 
     fprintf(out, ", %u torrents, %" PRIu64 " segments evicted\n",
-            HASH_CNT(hh, engine->cache.stores), engine->cache.evictions);
+            HASH_CNT(hh, engine->cache.stores),
+            counters_sum(&engine->cache.counters, COUNTERS_EVICTED_SEGMENTS));
 
-    fprintf(out, "# Torrents: %u\n\n", HASH_CNT(hh, engine->torrents));
+    fprintf(out, "# Torrents: %u\n\n", facts->torrent_n);
 }
 
 
 static void
-status_torrent(torrent_t *torrent, FILE *out)
+status_torrent(const facts_torrent_t *f, FILE *out)
 {
-    char                   hex[65];
-    shim_torrent_status_t  st;
+    char              hex[65];
+    const torrent_t  *torrent;
+
+    torrent = f->torrent;
 
     status_name(torrent, out);
+    fputc('\n', out);
 
     map_hex(hex, torrent->ih, 20);
 
@@ -79,7 +81,7 @@ status_torrent(torrent_t *torrent, FILE *out)
         fprintf(out, "<missing metainfo>\nInfohash: %s\n", hex);
 
     } else {
-        status_pieces(torrent, out);
+        status_pieces(f, out);
         fprintf(out, "Infohash: %s\n", hex);
 
         if (torrent->info.has_v2) {
@@ -88,26 +90,23 @@ status_torrent(torrent_t *torrent, FILE *out)
         }
     }
 
-    st.size = sizeof(st);
-
-    if (shim_torrent_status(torrent->engine->shim, torrent->id, &st)
-        == SHIM_OK)
-    {
-        fprintf(out, "Downloaded: %" PRIu64 " bytes, %" PRIu64 " per second\n",
-                st.downloaded, st.download_rate);
-        fprintf(out, "Uploaded: %" PRIu64 " bytes, %" PRIu64 " per second\n",
-                st.uploaded, st.upload_rate);
-    }
+    fprintf(out, "Downloaded: %" PRIu64 " bytes, %" PRIu64 " per second\n",
+            f->shim.downloaded, f->shim.download_rate);
+    fprintf(out, "Uploaded: %" PRIu64 " bytes, %" PRIu64 " per second\n",
+            f->shim.uploaded, f->shim.upload_rate);
+    fprintf(out, "Holders: %u\n", f->holders);
 
     status_readers(torrent, out);
-    status_trackers(torrent, out);
-    status_peers(torrent, out);
+    status_trackers(f, out);
+
+    fprintf(out, "%u peer conns:\n", f->peer_n);
+    status_peers(f, out);
 
     fputc('\n', out);
 }
 
 
-static void
+void
 status_name(const torrent_t *torrent, FILE *out)
 {
     char  hex[41];
@@ -119,35 +118,22 @@ status_name(const torrent_t *torrent, FILE *out)
         map_hex(hex, torrent->ih, 20);
         fprintf(out, "infohash:%s", hex);
     }
-
-    fputc('\n', out);
 }
 
 
 static void
-status_pieces(const torrent_t *torrent, FILE *out)
+status_pieces(const facts_torrent_t *f, FILE *out)
 {
-    uint32_t        i, n;
-    uint64_t        bytes;
-    const store_t  *store;
+    const shim_info_t  *info;
 
-    store = torrent->store;
-    n = 0;
-    bytes = 0;
-
-    for (i = 0; i < torrent->info.piece_n; i++) {
-        if (store->map.states[i] & MAP_COMPLETE) {
-            n++;
-            bytes += store_piece_length(store, i);
-        }
-    }
+    info = &f->torrent->info;
 
     fprintf(out, "%.6f%% of %" PRIu64 " bytes\n",
-            torrent->info.total_size
-            ? bytes * 100.0 / torrent->info.total_size : 100.0,
-            torrent->info.total_size);
-    fprintf(out, "Piece length: %u\n", torrent->info.piece_length);
-    fprintf(out, "Num Pieces: %u (%u completed)\n", torrent->info.piece_n, n);
+            info->total_size ? f->complete * 100.0 / info->total_size : 100.0,
+            info->total_size);
+    fprintf(out, "Piece length: %u\n", info->piece_length);
+    fprintf(out, "Num Pieces: %u (%u completed)\n", info->piece_n,
+            f->complete_n);
 }
 
 
@@ -174,77 +160,54 @@ status_readers(const torrent_t *torrent, FILE *out)
 
 
 static void
-status_trackers(const torrent_t *torrent, FILE *out)
+status_trackers(const facts_torrent_t *f, FILE *out)
 {
-    uint32_t         i, n;
-    shim_tracker_t  *t;
+    uint32_t               i;
+    const shim_tracker_t  *t;
 
-    t = calloc(STATUS_TRACKERS, sizeof(shim_tracker_t));
+    fprintf(out, "Enabled trackers: %u\n", f->tracker_n);
 
-    if (t == NULL) {
-        return;
-    }
+    for (i = 0; i < f->tracker_n; i++) {
+        t = &f->trackers[i];
 
-    if (shim_trackers(torrent->engine->shim, torrent->id, t, STATUS_TRACKERS,
-                      &n)
-        == SHIM_OK)
-    {
-        fprintf(out, "Enabled trackers: %u\n", n);
+        fputs("    ", out);
+        status_line(out, t->url, strlen(t->url));
+        fprintf(out, "  tier %u, next ann: %ds, fails: %u, last ann: ",
+                t->tier, t->next_announce, t->fails);
 
-        for (i = 0; i < n && i < STATUS_TRACKERS; i++) {
-            fputs("    ", out);
-            status_line(out, t[i].url, strlen(t[i].url));
-            fprintf(out, "  tier %u, next ann: %ds, fails: %u, last ann: ",
-                    t[i].tier, t[i].next_announce, t[i].fails);
+        if (t->error[0] != '\0') {
+            status_line(out, t->error, strlen(t->error));
 
-            if (t[i].error[0] != '\0') {
-                status_line(out, t[i].error, strlen(t[i].error));
+        } else if (t->peers >= 0) {
+            fprintf(out, "%d peers", t->peers);
 
-            } else if (t[i].peers >= 0) {
-                fprintf(out, "%d peers", t[i].peers);
-
-            } else {
-                fputs("never", out);
-            }
-
-            fputc('\n', out);
+        } else {
+            fputs("never", out);
         }
-    }
 
-    free(t);
+        fputc('\n', out);
+    }
 }
 
 
-static void
-status_peers(const torrent_t *torrent, FILE *out)
+void
+status_peers(const facts_torrent_t *f, FILE *out)
 {
-    uint32_t      i, n;
-    shim_peer_t  *p;
+    uint32_t            i;
+    const shim_peer_t  *p;
 
-    p = calloc(STATUS_PEERS, sizeof(shim_peer_t));
+    for (i = 0; i < f->peer_n; i++) {
+        p = &f->peers[i];
 
-    if (p == NULL) {
-        return;
+        fprintf(out, "  - %s ", p->address);
+        status_line(out, p->client, strlen(p->client));
+        fprintf(out, ", %u pieces, %s%s:%s%s, %s%s, dr: %u, ur: %u\n",
+                p->have,
+                p->interesting ? "i" : "", p->choking ? "c" : "",
+                p->interested ? "i" : "", p->choked ? "c" : "",
+                p->utp ? "utp" : "tcp", p->incoming ? " incoming" : "",
+                p->download_rate, p->upload_rate);
     }
-
-    if (shim_peers(torrent->engine->shim, torrent->id, p, STATUS_PEERS, &n)
-        == SHIM_OK)
-    {
-        fprintf(out, "%u peer conns:\n", n);
-
-        for (i = 0; i < n && i < STATUS_PEERS; i++) {
-            fprintf(out, "  - %s ", p[i].address);
-            status_line(out, p[i].client, strlen(p[i].client));
-            fprintf(out, ", %u pieces, %s%s:%s%s, %s%s, dr: %u, ur: %u\n",
-                    p[i].have,
-                    p[i].interesting ? "i" : "", p[i].choking ? "c" : "",
-                    p[i].interested ? "i" : "", p[i].choked ? "c" : "",
-                    p[i].utp ? "utp" : "tcp", p[i].incoming ? " incoming" : "",
-                    p[i].download_rate, p[i].upload_rate);
-        }
-    }
-
-    free(p);
 }
 
 

@@ -7,11 +7,19 @@
 #define _ENGINE_STATUS_H_INCLUDED_
 
 
-#include "types.h"
+#include <stdio.h>
+
+#include "facts.h"
 
 
-/* *buf is freed by the caller.  Returns 0 or an errno.  Engine thread. */
-int status_text(engine_t *engine, char **buf, size_t *len);
+/* Writes it.  Engine thread. */
+void status_text(engine_t *engine, const facts_t *facts, FILE *out);
+
+/* Writes a line of each peer of a torrent. */
+void status_peers(const facts_torrent_t *f, FILE *out);
+
+/* Writes the name of a torrent, or its infohash. */
+void status_name(const torrent_t *torrent, FILE *out);
 
 
 #endif /* _ENGINE_STATUS_H_INCLUDED_ */

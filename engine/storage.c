@@ -95,6 +95,8 @@ storage_mark(void *ctx, uint32_t piece, uint32_t generation,
     } else if (state == SHIM_PIECE_COMPLETE) {
         store_state_set(store, piece, MAP_COMPLETE,
                         MAP_PARTIAL|MAP_CHECK|MAP_PRIORITY);
+        counters_add(store->counters, COUNTERS_SWARM_RECEIVED,
+                     store_piece_length(store, piece));
 
     } else if (state == SHIM_PIECE_HASHING) {
         store_state_set(store, piece, MAP_HASHING, MAP_CHECK);
@@ -132,6 +134,7 @@ static int
 storage_read(void *ctx, uint32_t piece, uint32_t offset, void *buf,
     uint32_t len)
 {
+    int       rc;
     store_t  *store;
 
     store = ctx;
@@ -140,7 +143,13 @@ storage_read(void *ctx, uint32_t piece, uint32_t offset, void *buf,
         return ESTALE;
     }
 
-    return store->payload->read(store, piece, offset, buf, len);
+    rc = store->payload->read(store, piece, offset, buf, len);
+
+    if (rc == 0) {
+        counters_add(store->counters, COUNTERS_SWARM_SENT, len);
+    }
+
+    return rc;
 }
 
 

@@ -25,6 +25,7 @@
 
 #include <uthash.h>
 
+#include "counters.h"
 #include "files.h"
 #include "map.h"
 #include "payload.h"
@@ -60,6 +61,7 @@ struct store_s {
     store_changes_t    changes;
     int                dir;     /* descriptor of the cache directory */
     files_t           *files;   /* the cache's */
+    counters_t        *counters;    /* the cache's */
 
     pthread_rwlock_t   lock;
 

@@ -233,6 +233,7 @@ torrent_event(engine_t *engine, const shim_event_t *ev)
         break;
 
     case SHIM_EVENT_PIECE_FAILED:
+        counters_add(&engine->cache.counters, COUNTERS_BAD_PIECES, 1);
         engine_log(engine, ENGINE_LOG_INFO, 0,
                    "torrent \"%s\": piece %u was corrupt", hex, ev->piece);
         break;

@@ -19,6 +19,7 @@
 #include <semaphore.h>
 #include <stdint.h>
 #include <sys/queue.h>
+#include <time.h>
 
 #include <uthash.h>
 
@@ -167,6 +168,7 @@ struct engine_s {
 
     LIST_HEAD(, torrent_s)     watched;
 
+    time_t                     started_at;
     unsigned                   reader_n;    /* requests that read */
 
     unsigned                   layers_waited:1; /* calls wait for layers */

@@ -114,6 +114,7 @@ ngx_http_confluence_body_run(ngx_http_request_t *r,
                                 (ngx_buf_tag_t) &ngx_http_confluence_module);
 
         ngx_http_confluence_body_release(d->free);
+        ngx_http_confluence_count_sent(d);
 
         if (rc == NGX_ERROR) {
             return NGX_ERROR;
@@ -317,6 +318,7 @@ ngx_http_confluence_body_extent(ngx_http_request_t *r,
     b->file_last = extent.offset + (off_t) extent.length;
 
     d->pos += (off_t) extent.length;
+    d->handed += (off_t) extent.length;
 
     *held = extent.segment;
     *out = cl;
@@ -467,6 +469,8 @@ ngx_http_confluence_body_release(ngx_chain_t *cl)
 void
 ngx_http_confluence_body_cleanup(ngx_http_confluence_data_t *d)
 {
+    ngx_http_confluence_count_sent(d);
+
     ngx_http_confluence_body_release(d->busy);
     ngx_http_confluence_body_release(d->free);
 }

@@ -273,6 +273,8 @@ ngx_http_confluence_data_headed(ngx_http_request_t *r,
         return (rc == NGX_AGAIN) ? NGX_OK : rc;
     }
 
+    ngx_http_confluence_count_first(r, d);
+
     if (d->length == 0) {
         rc = ngx_http_send_special(r, NGX_HTTP_LAST);
 

@@ -357,6 +357,8 @@ ngx_http_confluence_link_welcome(ngx_http_confluence_link_t *link,
                       link->sockaddr.sun_path);
     }
 
+    ngx_http_confluence_store_count(link->store);
+
     /* hints of the time between are lost */
 
     ngx_http_confluence_store_sweep(link->store);

@@ -31,6 +31,7 @@
  *      waiter.c     what requests say to the engine, and hear
  *      link.c       the worker's end of the control socket
  *      packet.c     packets with descriptors
+ *      count.c      what this worker counts
  *      engine.c     the engines' host
  *      channel.c    log lines from an engine's thread to the main thread
  *      variables.c  variables for the log
@@ -69,6 +70,10 @@
 #define NGX_HTTP_CONFLUENCE_FILE        0x02    /* by path, too */
 #define NGX_HTTP_CONFLUENCE_SUBTREE     0x04    /* .../infohash/HEX/PATH */
 #define NGX_HTTP_CONFLUENCE_ITEM        0x08    /* of the DHT, by target */
+
+/* what is for the operator alone: only in a location that names it */
+#define NGX_HTTP_CONFLUENCE_BOUND       0x10
+#define NGX_HTTP_CONFLUENCE_PAGES       0x20    /* .../PAGE */
 
 
 typedef struct ngx_http_confluence_ctx_s     ngx_http_confluence_ctx_t;
@@ -200,6 +205,8 @@ typedef struct {
     off_t                           complete;   /* known so when last seen */
     off_t                           read_pos;   /* of the last READ, or -1 */
     off_t                           cached;     /* bytes there at first */
+    off_t                           handed;     /* to the filters, bytes */
+    off_t                           counted;    /* of these, as sent */
     ngx_str_t                       trailer;    /* of multipart */
 
     ngx_chain_t                    *free;
@@ -557,6 +564,20 @@ void ngx_http_confluence_channel_lines(
 void ngx_http_confluence_channel_log(void *ctx, int level, const char *text,
     size_t len);
 void ngx_http_confluence_channel_idle(void *ctx);
+
+
+/* count.c */
+
+/* Counts one of counters_e for the cache that the request is about. */
+void ngx_http_confluence_count(ngx_http_confluence_ctx_t *ctx, ngx_uint_t n);
+
+/* A request for bytes, and its first byte being sent. */
+void ngx_http_confluence_count_request(ngx_http_confluence_data_t *d);
+void ngx_http_confluence_count_first(ngx_http_request_t *r,
+    ngx_http_confluence_data_t *d);
+
+/* Bytes that left since the last call. */
+void ngx_http_confluence_count_sent(ngx_http_confluence_data_t *d);
 
 
 /* variables.c */

@@ -94,17 +94,18 @@ ngx_http_confluence_range_filter(ngx_http_request_t *r)
 
     cached = ngx_http_confluence_data_cached(ctx);
 
-    if (r->method == NGX_HTTP_HEAD || r->header_only || cached) {
+    if (ngx_http_confluence_cache_status(r, d) != NGX_OK) {
+        return NGX_ERROR;
+    }
 
-        if (ngx_http_confluence_cache_status(r, d) != NGX_OK) {
-            return NGX_ERROR;
-        }
-
+    if (r->method == NGX_HTTP_HEAD || r->header_only) {
         return ngx_http_next_header_filter(r);
     }
 
-    if (ngx_http_confluence_cache_status(r, d) != NGX_OK) {
-        return NGX_ERROR;
+    ngx_http_confluence_count_request(d);
+
+    if (cached) {
+        return ngx_http_next_header_filter(r);
     }
 
     d->held = 1;

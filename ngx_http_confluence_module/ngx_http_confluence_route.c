@@ -8,6 +8,8 @@
 #define NGX_HTTP_CONFLUENCE_PREFIX  "/infohash"
 
 
+static ngx_http_confluence_route_t *ngx_http_confluence_find(
+    ngx_http_confluence_route_t *routes, ngx_str_t *name);
 static ngx_int_t ngx_http_confluence_dispatch(ngx_http_request_t *r,
     ngx_http_confluence_route_t **route, ngx_str_t *rest);
 static ngx_int_t ngx_http_confluence_not_allowed(ngx_http_request_t *r,
@@ -103,6 +105,60 @@ static ngx_http_confluence_route_t  ngx_http_confluence_routes[] = {
       PROTO_CALL_HEALTH,
       ngx_null_string },
 
+    { ngx_string("metrics"),
+      ngx_http_confluence_get,
+      ngx_string("GET, HEAD, OPTIONS"),
+      NGX_HTTP_CONFLUENCE_BOUND,
+      ngx_http_confluence_call_handler,
+      PROTO_CALL_METRICS,
+      ngx_string("text/plain; version=0.0.4") },
+
+    { ngx_string("debug"),
+      ngx_http_confluence_get,
+      ngx_string("GET, HEAD, OPTIONS"),
+      NGX_HTTP_CONFLUENCE_BOUND|NGX_HTTP_CONFLUENCE_PAGES,
+      ngx_http_confluence_call_handler,
+      PROTO_CALL_DEBUG,
+      ngx_string("text/plain") },
+
+    { ngx_null_string, 0, ngx_null_string, 0, NULL, 0, ngx_null_string }
+};
+
+
+static ngx_http_confluence_route_t  ngx_http_confluence_pages[] = {
+
+    { ngx_string("dht"),
+      ngx_http_confluence_get,
+      ngx_string("GET, HEAD, OPTIONS"),
+      0,
+      ngx_http_confluence_call_handler,
+      PROTO_CALL_DEBUG_DHT,
+      ngx_string("text/plain") },
+
+    { ngx_string("filecache/status"),
+      ngx_http_confluence_get,
+      ngx_string("GET, HEAD, OPTIONS"),
+      0,
+      ngx_http_confluence_call_handler,
+      PROTO_CALL_DEBUG_CACHE,
+      ngx_string("text/plain") },
+
+    { ngx_string("filecache/lru"),
+      ngx_http_confluence_get,
+      ngx_string("GET, HEAD, OPTIONS"),
+      0,
+      ngx_http_confluence_call_handler,
+      PROTO_CALL_DEBUG_LRU,
+      ngx_string("text/plain") },
+
+    { ngx_string("peers"),
+      ngx_http_confluence_get,
+      ngx_string("GET, HEAD, OPTIONS"),
+      0,
+      ngx_http_confluence_call_handler,
+      PROTO_CALL_DEBUG_PEERS,
+      ngx_string("text/plain") },
+
     { ngx_null_string, 0, ngx_null_string, 0, NULL, 0, ngx_null_string }
 };
 
@@ -110,9 +166,16 @@ static ngx_http_confluence_route_t  ngx_http_confluence_routes[] = {
 ngx_http_confluence_route_t *
 ngx_http_confluence_route(ngx_str_t *name)
 {
+    return ngx_http_confluence_find(ngx_http_confluence_routes, name);
+}
+
+
+static ngx_http_confluence_route_t *
+ngx_http_confluence_find(ngx_http_confluence_route_t *routes, ngx_str_t *name)
+{
     ngx_http_confluence_route_t  *route;
 
-    for (route = ngx_http_confluence_routes; route->name.len; route++) {
+    for (route = routes; route->name.len; route++) {
         if (route->name.len == name->len
             && ngx_strncmp(route->name.data, name->data, name->len) == 0)
         {
@@ -244,9 +307,21 @@ ngx_http_confluence_dispatch(ngx_http_request_t *r,
 
         *route = ngx_http_confluence_route(&name);
 
+        if (*route == NULL || ((*route)->flags & NGX_HTTP_CONFLUENCE_BOUND)) {
+            goto not_found;
+        }
+
+    } else if (((*route)->flags & NGX_HTTP_CONFLUENCE_PAGES) && last - p > 1) {
+        name.data = p + 1;
+        name.len = last - name.data;
+
+        *route = ngx_http_confluence_find(ngx_http_confluence_pages, &name);
+
         if (*route == NULL) {
             goto not_found;
         }
+
+        return NGX_DECLINED;
     }
 
     len = sizeof(NGX_HTTP_CONFLUENCE_PREFIX) - 1;

@@ -49,7 +49,26 @@ ngx_http_confluence_store_create(ngx_cycle_t *cycle, ngx_str_t *path)
     ngx_queue_init(&store->aliases_queue);
     ngx_queue_init(&store->watches);
 
+    counters_init(&store->counters);
+
     return store;
+}
+
+
+void
+ngx_http_confluence_store_count(ngx_http_confluence_store_t *store)
+{
+    ngx_err_t  err;
+
+    err = counters_open(&store->counters, (char *) store->path.data,
+                        ngx_worker);
+
+    /* the engine has told if it could not make the file */
+
+    if (err != 0 && err != NGX_ENOENT) {
+        ngx_log_error(NGX_LOG_WARN, store->log, err,
+                      "counters in \"%V\" cannot be opened", &store->path);
+    }
 }
 
 

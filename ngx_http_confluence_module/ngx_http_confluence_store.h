@@ -26,6 +26,7 @@
 
 #include <ngx_config.h>
 #include <ngx_core.h>
+#include <engine/counters.h>
 #include <engine/map.h>
 #include <engine/tree.h>
 
@@ -45,6 +46,7 @@ typedef struct {
     ngx_uint_t                   aliases_n;
 
     ngx_queue_t                  watches;   /* watch.c */
+    counters_t                   counters;  /* count.c */
 } ngx_http_confluence_store_t;
 
 
@@ -85,6 +87,12 @@ typedef struct {
  */
 ngx_http_confluence_store_t *ngx_http_confluence_store_create(
     ngx_cycle_t *cycle, ngx_str_t *path);
+
+/*
+ * Opens the file of counters: the engine, to which the worker is connected
+ * now, has made it.  What was counted before is added to it.
+ */
+void ngx_http_confluence_store_count(ngx_http_confluence_store_t *store);
 
 /*
  * Finds or opens the map of a torrent by any of its infohashes and takes a

@@ -255,6 +255,8 @@ ngx_http_confluence_wait_failed(ngx_http_request_t *r,
     }
 
     if (w->failed) {
+        ngx_http_confluence_count(ctx, COUNTERS_WAIT_REFUSED);
+
         level = (w->status < 500) ? NGX_LOG_INFO : NGX_LOG_ERR;
 
         ngx_log_error(level, r->connection->log, 0,
@@ -269,12 +271,16 @@ ngx_http_confluence_wait_failed(ngx_http_request_t *r,
     }
 
     if (!w->seen) {
+        ngx_http_confluence_count(ctx, COUNTERS_WAIT_ENGINE);
+
         ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
                       "no confluence engine while waiting for %s", what);
 
         return ngx_http_confluence_error(r, NGX_HTTP_SERVICE_UNAVAILABLE,
                                          "torrent engine is not available");
     }
+
+    ngx_http_confluence_count(ctx, COUNTERS_WAIT_TIMEOUT);
 
     ngx_log_error(NGX_LOG_ERR, r->connection->log, NGX_ETIMEDOUT,
                   "timed out while waiting for %s", what);

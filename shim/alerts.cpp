@@ -2,6 +2,8 @@
  * libtorrent's alerts, made events.  Owner thread.
  */
 
+#include <algorithm>
+
 #include <libtorrent/alert_types.hpp>
 
 #include "session.hpp"
@@ -39,6 +41,15 @@ void listening(shim_s& s, lt::listen_succeeded_alert const& a)
 
     if (s.port == 0)
         s.port = ev.port;
+
+    std::string const address =
+        shim::endpoint_text(lt::tcp::endpoint(a.address, ev.port));
+
+    if (std::find(s.addresses.begin(), s.addresses.end(), address)
+        == s.addresses.end())
+    {
+        s.addresses.push_back(address);
+    }
 }
 
 void listen_failed(shim_s& s, lt::listen_failed_alert const& a)
@@ -160,6 +171,14 @@ void shim_s::translate(lt::alert const& a)
     else if (auto const* e = lt::alert_cast<lt::session_error_alert>(&a))
     {
         torrent_event(*this, SHIM_EVENT_LOG, 0, SHIM_LOG_ERR, e->message());
+    }
+    else if (auto const* d = lt::alert_cast<lt::dht_stats_alert>(&a))
+    {
+        take_stats(*d);
+    }
+    else if (auto const* c = lt::alert_cast<lt::session_stats_alert>(&a))
+    {
+        take_stats(*c);
     }
     else if (auto const* d = lt::alert_cast<lt::dht_direct_response_alert>(&a))
     {

@@ -15,6 +15,7 @@
 
 #include <libtorrent/add_torrent_params.hpp>
 #include <libtorrent/alert.hpp>
+#include <libtorrent/alert_types.hpp>
 #include <libtorrent/session.hpp>
 
 #include "context.hpp"
@@ -62,6 +63,10 @@ struct shim_s
     /* Turns an alert into an event, or into nothing. */
     void translate(libtorrent::alert const& a);
 
+    /* Parts of an answer to shim_ask_stats(). */
+    void take_stats(libtorrent::dht_stats_alert const& a);
+    void take_stats(libtorrent::session_stats_alert const& a);
+
     std::thread::id const owner;
     bool const trackers;
     bool const override_trackers;
@@ -73,7 +78,11 @@ struct shim_s
     std::deque<shim_event_t> events;
     std::string const listen; /* libtorrent's form */
     shim::ports where;
-    std::uint16_t port = 0; /* the first that is open; 0: none */
+    std::vector<std::string> addresses; /* we listen on */
+    std::uint16_t port = 0;             /* the first that is open; 0: none */
+    std::vector<std::int64_t> stats;    /* by lt::stats_metric.value_index */
+    std::vector<shim_dht_t> dht;
+    bool stats_whole = true; /* what comes is of another answer */
 };
 
 namespace shim
@@ -84,6 +93,17 @@ namespace shim
  * Returns SHIM_INVALID for the caller's bad data, else SHIM_ERROR.
  */
 shim_rc_t report_current_exception(char* err, std::size_t err_size) noexcept;
+
+/* "1.2.3.4:5", "[::1]:5" */
+template <typename Endpoint>
+std::string endpoint_text(Endpoint const& ep)
+{
+    std::string const address = ep.address().to_string();
+    std::string const port = std::to_string(ep.port());
+
+    return ep.address().is_v6() ? "[" + address + "]:" + port
+                                : address + ":" + port;
+}
 
 /*
  * Parameters of a torrent to be added, from a .torrent or from infohashes.

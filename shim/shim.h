@@ -485,6 +485,7 @@ typedef enum
     SHIM_EVENT_LISTENING,       /* text, level; see shim_listen_again() */
     SHIM_EVENT_ITEM,            /* id of it; error: 0 found, ENOENT nobody has
                                    it, ETIMEDOUT nobody answered in time */
+    SHIM_EVENT_STATS,           /* shim_stat() and shim_dht() have new ones */
     SHIM_EVENT_LOG              /* text; level as below */
 } shim_event_type_t;
 
@@ -571,6 +572,48 @@ shim_rc_t shim_peers(shim_t* s,
  * Returns nonzero if it is not: try again after some seconds.
  */
 int shim_listen_again(shim_t* s);
+
+/*
+ * Asks for the counters of the session and the state of the DHT, which are
+ * there at the next SHIM_EVENT_STATS.  Does not wait.
+ */
+shim_rc_t shim_ask_stats(shim_t* s);
+
+typedef struct
+{
+    char const* name;           /* "net.recv_payload_bytes", static */
+    int64_t value;
+    uint8_t gauge;              /* 0: it grows for as long as the session is */
+} shim_stat_t;
+
+/* One of libtorrent's counters, or SHIM_INVALID if there are not so many. */
+shim_rc_t shim_stat(shim_t* s, uint32_t n, shim_stat_t* stat);
+
+#define SHIM_DHT_BUCKETS 160
+
+typedef struct
+{
+    uint32_t nodes;             /* in use */
+    uint32_t replacements;      /* kept for when one of these fails */
+} shim_dht_bucket_t;
+
+typedef struct
+{
+    char address[64];           /* ours, "0.0.0.0:42069" */
+    uint8_t id[20];
+    uint32_t transactions;      /* questions without an answer yet */
+    uint32_t bucket_n;
+    shim_dht_bucket_t buckets[SHIM_DHT_BUCKETS]; /* farthest first */
+} shim_dht_t;
+
+/* The DHT on one of our addresses, or SHIM_INVALID: not so many, it is off. */
+shim_rc_t shim_dht(shim_t* s, uint32_t n, shim_dht_t* dht);
+
+/*
+ * The nth address where peers can connect to, "0.0.0.0:42069"; NULL if there
+ * are not so many.  Valid until the next call.
+ */
+char const* shim_listening(shim_t* s, uint32_t n);
 
 /* The port for incoming peers, 0 if none; "libtorrent 2.0.8". */
 uint16_t shim_listen_port(shim_t* s);

@@ -19,15 +19,6 @@ namespace
 
 namespace lt = libtorrent;
 
-std::string endpoint_text(lt::tcp::endpoint const& ep)
-{
-    std::string const address = ep.address().to_string();
-    std::string const port = std::to_string(ep.port());
-
-    return ep.address().is_v6() ? "[" + address + "]:" + port
-                                : address + ":" + port;
-}
-
 void fill_tracker(shim_tracker_t& out, lt::announce_entry const& e)
 {
     bool any = false;
@@ -72,7 +63,8 @@ void fill_tracker(shim_tracker_t& out, lt::announce_entry const& e)
 void fill_peer(shim_peer_t& out, lt::peer_info const& p)
 {
     std::memset(&out, 0, sizeof(out));
-    shim::copy_text(out.address, sizeof(out.address), endpoint_text(p.ip));
+    shim::copy_text(
+        out.address, sizeof(out.address), shim::endpoint_text(p.ip));
     shim::copy_text(out.client, sizeof(out.client), p.client);
     out.download_rate = std::uint32_t(std::max(p.payload_down_speed, 0));
     out.upload_rate = std::uint32_t(std::max(p.up_speed, 0));
@@ -397,4 +389,9 @@ try
 catch (...)
 {
     return 0;
+}
+
+extern "C" char const* shim_listening(shim_t* s, uint32_t n)
+{
+    return n < s->addresses.size() ? s->addresses[n].c_str() : nullptr;
 }

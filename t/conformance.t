@@ -22,9 +22,6 @@ select STDOUT; $| = 1;
 my $t = Test::Nginx->new()->has(qw/http/);
 my $c = Test::Confluence->new($t);
 
-# cases that do not hold yet
-my %todo = ( I25 => 'status as JSON' );
-
 my $conf = $c->conf(trackers => 'off', pex => 'off');
 
 $t->write_file_expand('nginx.conf', <<'EOF' =~ s/%%CONFLUENCE%%/$conf/r);
@@ -57,6 +54,14 @@ http {
         location / {
             confluence;
         }
+
+        location = /metrics {
+            confluence metrics;
+        }
+
+        location /debug/ {
+            confluence debug;
+        }
     }
 }
 
@@ -70,10 +75,10 @@ my $dir = $t->testdir();
 $t->run();
 
 my @cases = judge('http://127.0.0.1:' . port(8080),
-	'--torrent-address', $address, '--big',
+	'--torrent-address', $address, '--big', '--debug',
 	'--restart-command', "kill -HUP \$(cat $dir/nginx.pid)");
 
 $t->plan(@cases + 1);
 
 cmp_ok(scalar @cases, '>', 90, 'cases were run');
-verdict($_, $todo{$_->{number}}) for @cases;
+verdict($_) for @cases;

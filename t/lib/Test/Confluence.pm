@@ -85,10 +85,10 @@ sub has {
 	my ($self, @names) = @_;
 
 	for my $name (@names) {
-		if ($name eq 'libtorrent') {
-			system('/usr/bin/python3 -c "import libtorrent" 2>/dev/null')
+		if ($name =~ /^(?:libtorrent|prometheus_client)$/) {
+			system("/usr/bin/python3 -c 'import $name' 2>/dev/null")
 				== 0 or Test::More::plan(skip_all =>
-					'no python3-libtorrent');
+					"no module $name of python3");
 			next;
 		}
 
