@@ -152,12 +152,26 @@ map_check_header(const map_header_t *h, size_t size)
         return -1;
     }
 
+    if ((h->flags & MAP_LAYOUT) == MAP_FILES && segments > 1) {
+        return -1;
+    }
+
     if (map_check_array(h, h->files_off, h->file_n, sizeof(map_file_t), 8)
         || map_check_array(h, h->sorted_off, h->file_n, sizeof(uint32_t), 4)
         || map_check_array(h, h->strings_off, h->strings_len, 1, 1)
         || map_check_array(h, h->states_off, h->piece_n, 1, 1)
         || map_check_array(h, h->segments_off, h->segment_n,
                            sizeof(map_segment_t), 8))
+    {
+        return -1;
+    }
+
+    /* what is written to lies in no other: last_read, MAP_MADE, states */
+
+    if (h->files_off + h->file_n * sizeof(map_file_t) > h->sorted_off
+        || h->sorted_off + h->file_n * sizeof(uint32_t) > h->strings_off
+        || h->strings_off + h->strings_len > h->states_off
+        || h->states_off + h->piece_n > h->segments_off)
     {
         return -1;
     }

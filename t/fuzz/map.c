@@ -9,18 +9,20 @@
 #include <unistd.h>
 
 #include "engine/map.h"
+#include "engine/tree.h"
 #include "fuzz.h"
 
 
 static void map_write(const char *name, const uint8_t *data, size_t size);
 static void map_ask(const map_t *map, uint32_t file);
 static void map_ask_at(const map_t *map, uint32_t file, uint64_t offset);
+static void map_ask_file(const map_t *map, const map_extent_t *extent);
 
 
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    char      name[64];
+    char      name[64], err[256];
     map_t     map;
     uint32_t  i;
 
@@ -36,6 +38,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
         map_ask(&map, MAP_WHOLE);
         (void) map_find(&map, data, size < 16 ? size : 16);
+        (void) tree_check(&map, err, sizeof(err));
 
         map_close(&map);
     }
@@ -94,5 +97,28 @@ map_ask_at(const map_t *map, uint32_t file, uint64_t offset)
         FUZZ_CHECK(extent.length <= run);
         FUZZ_CHECK(extent.segment < map->header->segment_n);
         FUZZ_CHECK(map_still(map, &extent));
+        map_ask_file(map, &extent);
     }
+}
+
+
+/*
+ * What a worker opens, in the layout files.
+ */
+static void
+map_ask_file(const map_t *map, const map_extent_t *extent)
+{
+    const map_file_t  *f;
+
+    if (map_layout(map) != MAP_FILES || extent->file == MAP_NOWHERE) {
+        return;
+    }
+
+    FUZZ_CHECK(extent->file < map->header->file_n);
+
+    f = &map->files[extent->file];
+
+    FUZZ_CHECK(!(f->flags & MAP_PAD_FILE));
+    FUZZ_CHECK(extent->length <= f->length
+               && (uint64_t) extent->offset <= f->length - extent->length);
 }
