@@ -14,6 +14,7 @@
 
 static ngx_int_t ngx_http_confluence_stage_folder(
     ngx_http_confluence_stage_t *st, u_char *name);
+static ngx_int_t ngx_http_confluence_stage_parent(u_char *name);
 static ngx_int_t ngx_http_confluence_stage_flush(
     ngx_http_confluence_stage_t *st, uint64_t room);
 static ngx_int_t ngx_http_confluence_stage_segment(
@@ -108,6 +109,12 @@ ngx_http_confluence_stage_folder(ngx_http_confluence_stage_t *st,
             return NGX_AGAIN;       /* of a process that had our pid */
         }
 
+        if (ngx_errno == NGX_ENOENT
+            && ngx_http_confluence_stage_parent(name) == NGX_OK)
+        {
+            return NGX_AGAIN;
+        }
+
         return ngx_http_confluence_stage_failed(st, ngx_errno,
                                                 "mkdir() for an upload");
     }
@@ -131,6 +138,24 @@ ngx_http_confluence_stage_folder(ngx_http_confluence_stage_t *st,
     st->folder = NGX_INVALID_FILE;
 
     return NGX_AGAIN;
+}
+
+
+/* The engine makes the folder of uploads, but may just have begun. */
+
+static ngx_int_t
+ngx_http_confluence_stage_parent(u_char *name)
+{
+    int      rc;
+    u_char  *slash;
+
+    slash = (u_char *) strrchr((char *) name, '/');
+
+    *slash = '\0';
+    rc = mkdir((char *) name, 0700);
+    *slash = '/';
+
+    return (rc == 0 || ngx_errno == NGX_EEXIST) ? NGX_OK : NGX_ERROR;
 }
 
 

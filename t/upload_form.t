@@ -94,6 +94,11 @@ is(http_content(http_get("/metainfo?ih=$f1->{ih}")) =~ /comment/
 like(http_content(http_get("/metainfo?ih=$f1->{ih}")),
 	qr/created by27:anacrolix\/confluence upload/, 'its maker is kept');
 
+# as if the engine had not made the folder of uploads yet
+
+Test::Confluence::wait_for(sub { rmdir $t->testdir() . '/cache/upload' }, 10,
+	'no uploads');
+
 # in any order
 
 my @f2 = map { file($_, $f2->{data}{$_}) } @{ $f2->{paths} };
