@@ -67,6 +67,10 @@ victims_gather(victims_t *v, store_t *stores)
         }
     }
 
+    if (v->n == 0) {
+        return 0;
+    }
+
     qsort(v->list, v->n, sizeof(victim_t), victims_cmp);
 
     return 0;

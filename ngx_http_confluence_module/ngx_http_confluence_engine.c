@@ -137,8 +137,7 @@ ngx_http_confluence_engine_string(ngx_conf_t *cf, ngx_str_t *str)
         return NULL;
     }
 
-    ngx_memcpy(p, str->data, str->len);
-    p[str->len] = '\0';
+    (void) ngx_cpystrn(p, str->data, str->len + 1);
 
     return (char *) p;
 }

@@ -114,11 +114,9 @@ sub finish {
 sub check_log {
 	my ($self, $log) = @_;
 
-	my @alerts = ($log =~ /^.*\[alert\].*$/mg, @{ $self->{late} || [] });
-
-	# one literal each, which perl looks for first: logs are large
-	my @errors = ($log =~ /^.*Sanitizer.*$/mg,
-		$log =~ /^.*runtime error:.*$/mg);
+	my @alerts = (lines_with($log, '[alert]'), @{ $self->{late} || [] });
+	my @errors = (lines_with($log, 'Sanitizer'),
+		lines_with($log, 'runtime error:'));
 	my $builder = Test::More->builder();
 
 	$builder->todo_start($self->{todo_alerts}) if $self->{todo_alerts};
@@ -126,6 +124,25 @@ sub check_log {
 	$builder->todo_end() if $self->{todo_alerts};
 
 	$builder->is_eq(join("\n", @errors), '', 'no sanitizer errors');
+}
+
+# Logs are large: a regular expression looks at each line many times.
+
+sub lines_with {
+	my ($log, $text) = @_;
+
+	my ($at, @lines) = (0);
+
+	while (($at = index($log, $text, $at)) >= 0) {
+		my $start = rindex($log, "\n", $at) + 1;
+		my $end = index($log, "\n", $at);
+
+		$end = length $log if $end < 0;
+		push @lines, substr($log, $start, $end - $start);
+		$at = $end;
+	}
+
+	return @lines;
 }
 
 sub todo_alerts {
