@@ -402,6 +402,33 @@ shim_rc_t shim_create(shim_create_t const* c,
 
 
 /*
+ * What the pieces of a torrent must hash to, for bytes that were stored
+ * earlier.  Outlives the torrent; freed by shim_hashes_free(), which may be
+ * called with NULL.
+ */
+typedef struct shim_hashes_s shim_hashes_t;
+
+/* Of a torrent whose info is known: SHIM_OK, SHIM_NOT_READY, SHIM_GONE. */
+shim_rc_t shim_hashes(shim_t* s, shim_id_t id, shim_hashes_t** out);
+
+/*
+ * Of a .torrent whose v1 infohash, or v2 infohash cut to 20 bytes, is ih; else
+ * SHIM_INVALID.  Any thread.
+ */
+shim_rc_t shim_hashes_read(
+    void const* metainfo, size_t len, uint8_t const* ih, shim_hashes_t** out);
+
+/*
+ * Hashes a whole piece.  SHIM_OK: it is what it should be; SHIM_INVALID: it is
+ * not; SHIM_NOT_READY: its v2 hash is not known; SHIM_ERROR: out of memory.
+ * Any thread.
+ */
+shim_rc_t shim_hashes_check(
+    shim_hashes_t const* h, uint32_t piece, void const* buf, uint32_t len);
+void shim_hashes_free(shim_hashes_t* h);
+
+
+/*
  * Gives the torrent its storage; blocks that arrive before are dropped.  Pieces
  * that the storage calls complete are offered to peers.
  */
