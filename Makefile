@@ -146,7 +146,7 @@ $(UNITLIB): $(patsubst %.c,$(BUILD)/%.o,$(ENGINE))
 	$(AR) rcs $@ $^
 
 $(BUILD)/unit/%: t/unit/%.c t/unit/tap.h $(UNITLIB)
-	$(ENGINE_CC) -o $@ $< $(UNITLIB)
+	$(ENGINE_CC) -o $@ $< $(UNITLIB) -lcrypto
 
 # What tests run that is written in C: t/tools/*.c.
 

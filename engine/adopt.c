@@ -37,7 +37,6 @@ int
 adopt_segment(torrent_t *torrent, uint32_t segment, const char *from,
     uint64_t size)
 {
-    int           complete;
     char          to[MAP_SEGMENT_NAME];
     cache_t      *cache;
     store_t      *store;
@@ -60,8 +59,7 @@ adopt_segment(torrent_t *torrent, uint32_t segment, const char *from,
         return EINVAL;
     }
 
-    cache->used -= store_evict(store, segment, &complete);
-    cache->evicted(cache->ctx, store, segment, complete);
+    (void) cache_evict_segment(cache, store, segment);
 
     map_segment_name(store->ih, segment,
                      store->map.segments[segment].generation, to, sizeof(to));
@@ -168,6 +166,12 @@ adopt_start(torrent_t *torrent, jobs_t *jobs, adopt_t **adopt,
 
     for (i = a->first; rc == 0 && i < a->first + a->n; i++) {
         rc = cache_reserve(&torrent->engine->cache, a->store, i, 0);
+
+        /* what is in doubt is written anew */
+
+        if (map_in_doubt(store_state(a->store, i))) {
+            store_state_set(a->store, i, 0, MAP_CHECK);
+        }
     }
 
     if (rc == 0) {

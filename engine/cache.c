@@ -13,10 +13,10 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "boot.h"
 #include "layout.h"
 #include "log.h"
 #include "scan.h"
+#include "seal.h"
 #include "tree.h"
 
 
@@ -28,9 +28,9 @@
 
 
 static int cache_open_folders(cache_t *cache);
+static int cache_scan(cache_t *cache, int sealed);
+static int cache_scan_one(cache_t *cache, scan_t *scan, const char *name);
 static void cache_add(cache_t *cache, store_t *store);
-static uint64_t cache_evict_segment(cache_t *cache, store_t *store,
-    uint32_t segment);
 static void cache_drop_partial(cache_t *cache, store_t *store);
 static void cache_retire(cache_t *cache, store_t *store);
 static void cache_recover(cache_t *cache);
@@ -40,11 +40,7 @@ static uint64_t cache_room(const cache_t *cache);
 int
 cache_open(cache_t *cache)
 {
-    int             rc;
-    DIR            *dir;
-    char            name[PATH_MAX];
-    store_t        *store;
-    struct dirent  *entry;
+    int  rc, sealed;
 
     cache->dir = open(cache->path, O_RDONLY|O_DIRECTORY|O_CLOEXEC);
 
@@ -64,30 +60,15 @@ cache_open(cache_t *cache)
     cache->counters_err = counters_create(&cache->counters, cache->path);
     counters_add(&cache->counters, COUNTERS_STARTS, 1);
 
-    if (snprintf(name, PATH_MAX, "%s/pieces", cache->path) >= PATH_MAX) {
-        return ENAMETOOLONG;
+    rc = seal_break(cache->dir, &sealed);
+
+    if (rc == 0) {
+        rc = cache_scan(cache, sealed);
     }
 
-    dir = opendir(name);
-
-    if (dir == NULL) {
-        return errno;
+    if (rc != 0) {
+        return rc;
     }
-
-    while ((entry = readdir(dir)) != NULL) {
-        rc = scan_store(&store, cache->dir, &cache->files, cache->path,
-                        entry->d_name);
-
-        if (rc == 0) {
-            cache_add(cache, store);
-
-        } else if (rc != EINVAL && rc != ENOENT) {
-            closedir(dir);
-            return rc;
-        }
-    }
-
-    closedir(dir);
 
     scan_files(cache->stores, cache->dir, &cache->trash);
 
@@ -123,6 +104,81 @@ cache_open_folders(cache_t *cache)
 }
 
 
+static int
+cache_scan(cache_t *cache, int sealed)
+{
+    int             rc;
+    DIR            *dir;
+    char            name[PATH_MAX];
+    scan_t          scan;
+    struct dirent  *entry;
+
+    if (snprintf(name, PATH_MAX, "%s/pieces", cache->path) >= PATH_MAX) {
+        return ENAMETOOLONG;
+    }
+
+    dir = opendir(name);
+
+    if (dir == NULL) {
+        return errno;
+    }
+
+    scan.dir = cache->dir;
+    scan.path = cache->path;
+    scan.files = &cache->files;
+    scan.sealed = sealed;
+
+    cache->sealable = 1;
+    rc = 0;
+
+    while (rc == 0 && (entry = readdir(dir)) != NULL) {
+        rc = cache_scan_one(cache, &scan, entry->d_name);
+    }
+
+    closedir(dir);
+
+    return rc;
+}
+
+
+/*
+ * Returns an errno if it is of no use to look at more.
+ */
+static int
+cache_scan_one(cache_t *cache, scan_t *scan, const char *name)
+{
+    int       rc;
+    store_t  *store;
+
+    rc = scan_store(scan, &store, name);
+
+    if (rc == 0) {
+        cache->doubts += scan->doubts;
+        cache_add(cache, store);
+        return 0;
+    }
+
+    if (rc == EINVAL) {
+        return 0;
+    }
+
+    if (rc != EBADMSG && rc != EIO && rc != ENOENT) {
+        /* it is there still: the next one who looks must not trust it */
+        cache->sealable = 0;
+    }
+
+    if (rc == EMFILE || rc == ENFILE || rc == ENOMEM) {
+        return rc;
+    }
+
+    if (cache->refused != NULL) {
+        cache->refused(cache->ctx, name, rc);
+    }
+
+    return 0;
+}
+
+
 void
 cache_close(cache_t *cache, int flush)
 {
@@ -134,12 +190,7 @@ cache_close(cache_t *cache, int flush)
 
     trash_close(&cache->trash);
 
-    if (flush && syncfs(cache->dir) == -1) {
-        flush = 0;
-    }
-
     HASH_ITER(hh, cache->stores, store, next) {
-        store->map.header->clean = flush;
         HASH_DEL(cache->stores, store);
         store_release(store);
     }
@@ -148,6 +199,10 @@ cache_close(cache_t *cache, int flush)
     victims_free(&cache->victims);
 
     counters_close(&cache->counters);
+
+    if (flush && cache->sealable) {
+        seal_make(cache->dir);
+    }
 
     close(cache->dir);
     cache->dir = -1;
@@ -244,14 +299,12 @@ cache_unload(cache_t *cache, store_t *store, int keep)
     store->loaded = 0;
     store->readers = 0;
 
-    if (store->payload->whole && !keep) {
-        if (store->charged_n != 0) {
-            (void) cache_evict_segment(cache, store, 0);
-        }
-
-    } else {
-        cache_drop_partial(cache, store);
+    if (store->payload->whole && !keep && store->charged_n != 0) {
+        (void) cache_evict_segment(cache, store, 0);    /* and retires it */
+        return;
     }
+
+    cache_drop_partial(cache, store);
 
     if (store->charged_n == 0) {
         cache_retire(cache, store);
@@ -280,7 +333,7 @@ cache_drop_partial(cache_t *cache, store_t *store)
 
         for (k = first; k < first + n; k++) {
             cache_unreserve(cache, store, k, 1);
-            complete |= store_storage.complete(store, k);
+            complete |= store_holds(store, k);
         }
 
         if (!complete) {
@@ -451,18 +504,11 @@ cache_evict(cache_t *cache)
     counters_add(&cache->counters, COUNTERS_EVICTED_SEGMENTS, 1);
     counters_add(&cache->counters, COUNTERS_EVICTED_BYTES, n);
 
-    if (v.store->charged_n == 0 && !v.store->loaded) {
-        cache_retire(cache, v.store);
-    }
-
     return n;
 }
 
 
-/*
- * Evicts it, and tells so.  Returns the bytes freed.
- */
-static uint64_t
+uint64_t
 cache_evict_segment(cache_t *cache, store_t *store, uint32_t segment)
 {
     int       complete;
@@ -474,6 +520,10 @@ cache_evict_segment(cache_t *cache, store_t *store, uint32_t segment)
 
     if (cache->evicted != NULL) {
         cache->evicted(cache->ctx, store, segment, complete);
+    }
+
+    if (store->charged_n == 0 && !store->loaded) {
+        cache_retire(cache, store);
     }
 
     return n;

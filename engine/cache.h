@@ -10,6 +10,7 @@
  *      <path>/files/<ih>/...          the payload of one in files (tree.h)
  *      <path>/trash/<n>/...           what is being removed (trash.h)
  *      <path>/upload/<n>/...          what is being uploaded (upload.h)
+ *      <path>/sealed                  all of it is on disk (seal.h)
  *
  * The limit is on the sum of the stores' charged bytes.  It is kept before
  * bytes arrive: cache_reserve() evicts until the piece fits.  Victims are
@@ -48,6 +49,12 @@ typedef struct {
     counters_t       counters;
     int              counters_err;  /* errno, if there is no file of them */
 
+    uint64_t         doubts;    /* pieces in doubt, when it was opened */
+    unsigned         sealable:1;    /* all that is there was looked at */
+
+    /* a folder of pieces/ could not be used; err: why */
+    void           (*refused)(void *ctx, const char *name, int err);
+
     /* a segment was evicted; complete: bytes of it were servable */
     void           (*evicted)(void *ctx, store_t *store, uint32_t segment,
                               int complete);
@@ -56,17 +63,18 @@ typedef struct {
 
 
 /*
- * Makes the folders, reads what is there, discards what cannot be trusted, and
- * evicts down to the limit.
+ * Makes the folders, reads what is there, discards what is damaged, and evicts
+ * down to the limit.
  *
- * cache: path, layout and max_size are set, the rest is zero
+ * cache: path, caches, layout, max_size and the callbacks are set, the rest is
+ *        zero
  * Returns 0 or an errno; cache_close() in any case.
  */
 int cache_open(cache_t *cache);
 
 /*
- * Closes every map.  flush: payload is brought to disk and the maps are marked
- * clean, so that they are trusted after a reboot too.
+ * Closes every map.  flush: all is brought to disk and sealed, so that it is
+ * trusted after a reboot too.
  */
 void cache_close(cache_t *cache, int flush);
 
@@ -114,6 +122,13 @@ int cache_stage(cache_t *cache, uint64_t need, uint64_t most, uint64_t *got);
 
 /* Evicts the best victim.  Returns the bytes freed, 0 if there is none. */
 uint64_t cache_evict(cache_t *cache);
+
+/*
+ * Evicts that segment.  The store is gone on return if that was its last one
+ * and no torrent uses it.  Returns the bytes freed.
+ */
+uint64_t cache_evict_segment(cache_t *cache, store_t *store,
+    uint32_t segment);
 
 /*
  * Nonzero for a second after the disk was seen to be full, the time until the

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "call.h"
+#include "check.h"
 #include "conf.h"
 #include "item.h"
 #include "layers.h"
@@ -47,6 +48,7 @@ static void engine_shim_events(engine_t *engine);
 static void engine_shim_event(engine_t *engine, const shim_event_t *ev);
 static void engine_evicted(void *ctx, store_t *store, uint32_t segment,
     int complete);
+static void engine_refused(void *ctx, const char *name, int err);
 static int engine_has_successor(engine_t *engine);
 static void engine_close(engine_t *engine);
 static void engine_free(engine_t *engine);
@@ -130,6 +132,7 @@ engine_open(engine_t *engine, char *err, size_t err_size)
                            ? MAP_FILES : MAP_SEGMENTS;
     engine->cache.max_size = engine->conf.max_size;
     engine->cache.evicted = engine_evicted;
+    engine->cache.refused = engine_refused;
     engine->cache.ctx = engine;
 
     rc = cache_open(&engine->cache);
@@ -171,6 +174,14 @@ engine_open(engine_t *engine, char *err, size_t err_size)
 
     if (rc == 0) {
         rc = engine_watch(engine, upload_fd(engine), &engine->uploads);
+    }
+
+    if (rc == 0) {
+        rc = check_open(engine);
+    }
+
+    if (rc == 0) {
+        rc = engine_watch(engine, check_fd(engine), &engine->checks);
     }
 
     if (rc == 0) {
@@ -320,9 +331,11 @@ engine_thread(void *data)
     }
 
     engine_log(engine, ENGINE_LOG_NOTICE, 0,
-               "engine started, cache \"%s\" holds %llu bytes of %u torrents",
-               engine->conf.path, (unsigned long long) engine->cache.used,
-               HASH_CNT(hh, engine->cache.stores));
+               "engine started, cache \"%s\" holds %llu bytes of %u torrents, "
+               "%llu pieces in doubt", engine->conf.path,
+               (unsigned long long) engine->cache.used,
+               HASH_CNT(hh, engine->cache.stores),
+               (unsigned long long) engine->cache.doubts);
 
     if (engine->cache.counters_err != 0) {
         engine_log(engine, ENGINE_LOG_WARN, engine->cache.counters_err,
@@ -402,6 +415,9 @@ engine_cycle(engine_t *engine)
 
         } else if (events[i].data.ptr == &engine->uploads) {
             upload_event(engine);
+
+        } else if (events[i].data.ptr == &engine->checks) {
+            check_event(engine);
 
         } else {
             server_event(events[i].data.ptr, events[i].events);
@@ -494,6 +510,19 @@ engine_evicted(void *ctx, store_t *store, uint32_t segment, int complete)
 
 
 /*
+ * Called by the thread that opens the cache.
+ */
+static void
+engine_refused(void *ctx, const char *name, int err)
+{
+    engine_log(ctx, ENGINE_LOG_WARN, (err == EBADMSG) ? 0 : err,
+               "torrent \"%s\": its map in the cache is %s", name,
+               (err == EBADMSG) ? "damaged, it is fetched again"
+                                : "not usable");
+}
+
+
+/*
  * What is of the directory is closed; the lock last, since a successor waits
  * for it.
  */
@@ -502,6 +531,7 @@ engine_close(engine_t *engine)
 {
     server_close(engine);
     upload_close(engine);
+    check_close(engine);
     cache_close(&engine->cache, !engine_has_successor(engine));
 
     if (engine->lock != -1) {

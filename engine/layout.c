@@ -11,6 +11,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <openssl/evp.h>
+
 #include "boot.h"
 
 
@@ -21,9 +23,10 @@ static int layout_header(map_header_t *h, const uint8_t *ih, uint32_t layout,
     shim_t *shim, shim_id_t id, const shim_info_t *info);
 static int layout_write(const char *name, const map_header_t *h, shim_t *shim,
     shim_id_t id, const shim_info_t *info);
-static void layout_fill(uint8_t *p, const map_header_t *h, shim_t *shim,
+static int layout_fill(uint8_t *p, const map_header_t *h, shim_t *shim,
     shim_id_t id, const shim_info_t *info);
 static void layout_sort(const map_t *map);
+static int layout_digest(const map_t *map, uint8_t *digest);
 static int layout_cmp(const void *a, const void *b, void *data);
 static int layout_counts(const shim_info_t *info, const shim_file_t *file);
 static uint64_t layout_align(uint64_t n);
@@ -185,15 +188,15 @@ layout_write(const char *name, const map_header_t *h, shim_t *shim,
         return rc;
     }
 
-    layout_fill(p, h, shim, id, info);
+    rc = layout_fill(p, h, shim, id, info);
 
     munmap(p, h->map_size);
 
-    return 0;
+    return rc;
 }
 
 
-static void
+static int
 layout_fill(uint8_t *p, const map_header_t *h, shim_t *shim, shim_id_t id,
     const shim_info_t *info)
 {
@@ -209,6 +212,7 @@ layout_fill(uint8_t *p, const map_header_t *h, shim_t *shim, shim_id_t id,
     map.files = (map_file_t *) (p + h->files_off);
     map.sorted = (uint32_t *) (p + h->sorted_off);
     map.strings = p + h->strings_off;
+    map.states = p + h->states_off;
     map.segments = (map_segment_t *) (p + h->segments_off);
 
     memcpy(map.strings, info->name, info->name_len);
@@ -243,6 +247,8 @@ layout_fill(uint8_t *p, const map_header_t *h, shim_t *shim, shim_id_t id,
     }
 
     layout_sort(&map);
+
+    return layout_digest(&map, map.header->digest);
 }
 
 
@@ -303,6 +309,51 @@ layout_matches(const map_t *map, const shim_info_t *info)
            && !(h->flags & MAP_HAS_V2) == !info->has_v2
            && memcmp(h->v1, info->v1, 20) == 0
            && memcmp(h->v2, info->v2, 32) == 0;
+}
+
+
+int
+layout_is_whole(const map_t *map)
+{
+    uint8_t  digest[32];
+
+    return layout_digest(map, digest) == 0
+           && memcmp(map->header->digest, digest, sizeof(digest)) == 0;
+}
+
+
+/*
+ * The digest of what never changes.  The bounds of the map were checked.
+ */
+static int
+layout_digest(const map_t *map, uint8_t *digest)
+{
+    int             ok;
+    uint32_t        i;
+    EVP_MD_CTX     *ctx;
+    map_file_t      file;
+    const uint8_t  *rest;
+
+    rest = (const uint8_t *) &map->files[map->header->file_n];
+    ctx = EVP_MD_CTX_new();
+
+    ok = ctx != NULL
+         && EVP_DigestInit_ex(ctx, EVP_sha256(), NULL)
+         && EVP_DigestUpdate(ctx, map->header, offsetof(map_header_t, digest));
+
+    for (i = 0; ok && i < map->header->file_n; i++) {
+        file = map->files[i];
+        file.flags &= ~MAP_MADE;
+        ok = EVP_DigestUpdate(ctx, &file, sizeof(file));
+    }
+
+    ok = ok
+         && EVP_DigestUpdate(ctx, rest, map->states - rest)
+         && EVP_DigestFinal_ex(ctx, digest, NULL);
+
+    EVP_MD_CTX_free(ctx);
+
+    return ok ? 0 : ENOMEM;
 }
 
 

@@ -24,6 +24,9 @@
 int layout_create(map_t *map, const char *path, const uint8_t *ih,
     uint32_t layout, shim_t *shim, shim_id_t id, const shim_info_t *info);
 
+/* Nonzero if all of the map that never changes is as it was created. */
+int layout_is_whole(const map_t *map);
+
 /* Nonzero if the map is of a torrent of that geometry. */
 int layout_matches(const map_t *map, const shim_info_t *info);
 

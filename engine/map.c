@@ -44,8 +44,7 @@ map_open(map_t *map, const char *dir, const uint8_t *ih)
 
     if (memcmp(map->header->ih, ih, 20) != 0
         || !map_usable(map)
-        || (!map->header->clean
-            && strcmp(map->header->boot_id, boot_id()) != 0))
+        || strcmp(map->header->boot_id, boot_id()) != 0)
     {
         map_close(map);
         return EBADMSG;
@@ -254,6 +253,13 @@ map_state_key(uint8_t state)
 {
     return (state & (MAP_COMPLETE|MAP_PARTIAL|MAP_CHECK))
            | ((state & MAP_PRIORITY) ? MAP_PRIORITY : 0);
+}
+
+
+int
+map_in_doubt(uint8_t state)
+{
+    return (state & MAP_CHECK) && !(state & (MAP_COMPLETE|MAP_PARTIAL));
 }
 
 

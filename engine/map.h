@@ -42,9 +42,17 @@
  *     those pieces from then on (map_extent() and map_still() do the loads).
  *  5. A map is replaced by marking it MAP_RETIRED and unlinking it.  Who has it
  *     mapped checks map_usable() for each request.
- *  6. boot_id is the kernel's when the engine last vouched for the states.  If
- *     it is of another boot and the map was not closed cleanly, the states are
- *     in doubt and map_open() refuses the map until the engine has seen to it.
+ *  6. boot_id is the kernel's when the engine last vouched for the states.
+ *     map_open() refuses a map of another boot until the engine has seen to
+ *     it: unless everything had been brought to disk before (seal.h), bytes
+ *     and states may be lost in any mixture, and each piece that was complete
+ *     is in doubt then.
+ *  7. A piece in doubt (map_in_doubt()) is not complete: it is hashed before
+ *     it is served.  It stays in doubt until then, over any number of stops.
+ *  8. digest is of all that never changes: the header before it, and what lies
+ *     between the header and the states.  The engine looks at it when it
+ *     starts; who opens the map later sees only that nothing in it points out
+ *     of the map.
  *
  * A crash leaves at most: a temporary file, partial pieces, a segment of an
  * older generation.  The engine clears them when it starts.
@@ -63,7 +71,7 @@
 
 
 #define MAP_MAGIC         "CNFLMAP\n"
-#define MAP_VERSION       1
+#define MAP_VERSION       2
 
 #define MAP_SEGMENT_SIZE  (4 * 1024 * 1024)
 
@@ -78,6 +86,8 @@
 #define MAP_QUEUED        0x80  /* for a hash thread */
 #define MAP_HASHING       0x04
 #define MAP_MARKING       0x84  /* verified, being written */
+
+/* MAP_QUEUED or MAP_HASHING without MAP_PARTIAL: stored, in doubt */
 
 /* values of MAP_PRIORITY, confluence's; 0: not wanted */
 #define MAP_PRIORITY_SHIFT  4
@@ -137,8 +147,8 @@ typedef struct {
     uint64_t    name_off;           /* from strings_off */
     uint32_t    name_len;
 
+    uint8_t     digest[32];         /* SHA-256, rule 8 */
     uint32_t    state;              /* MAP_READY, MAP_RETIRED; atomic */
-    uint32_t    clean;              /* closed in order, bytes flushed */
     char        boot_id[40];
 } map_header_t;
 
@@ -197,8 +207,8 @@ typedef struct {
  * dir: the cache directory, terminated
  * ih:  the 20 byte name
  * Returns 0, or an errno: ENOENT if there is none, EBADMSG if it is damaged, of
- * another version, retired, or in doubt after a power cut (rule 6).  Every
- * offset and count in it was checked against its size.  Any process.
+ * another version, retired, or of another boot (rule 6).  Every offset and
+ * count in it was checked against its size.  Any process.
  */
 int map_open(map_t *map, const char *dir, const uint8_t *ih);
 
@@ -216,6 +226,9 @@ void map_close(map_t *map);
  * states that differ in how much a piece is wanted, or in its charge.
  */
 uint8_t map_state_key(uint8_t state);
+
+/* Nonzero for the state of a piece that is stored but in doubt (rule 7). */
+int map_in_doubt(uint8_t state);
 
 /* The state of a piece; an atomic load. */
 uint8_t map_state(const map_t *map, uint32_t piece);

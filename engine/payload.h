@@ -68,6 +68,13 @@ struct payload_s {
     int       (*open)(store_t *store, uint32_t file);
 
     /*
+     * Opens the same file for reading; never creates it.  generation: of its
+     * segment.  Returns a descriptor, or -1 and errno.  Any thread.
+     */
+    int       (*find)(const store_t *store, uint32_t file,
+                      uint32_t generation);
+
+    /*
      * Removes what is left of a segment's generation, which was evicted: its
      * descriptors are closed, and nothing of it is charged.  Engine thread.
      */

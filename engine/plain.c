@@ -26,6 +26,8 @@ static int plain_write(store_t *store, uint32_t piece, uint32_t generation,
 static void plain_make_empty(store_t *store, uint32_t piece,
     uint32_t generation);
 static int plain_open(store_t *store, uint32_t file);
+static int plain_find(const store_t *store, uint32_t file,
+    uint32_t generation);
 static void plain_evict(store_t *store, uint32_t segment,
     uint32_t generation);
 static void plain_scan(map_t *map, int cache, DIR *dir);
@@ -41,6 +43,7 @@ const payload_t  payload_files = {
     plain_write,
     payload_read,
     plain_open,
+    plain_find,
     plain_evict,
     plain_scan
 };
@@ -181,6 +184,19 @@ plain_open(store_t *store, uint32_t file)
     }
 
     return fd;
+}
+
+
+static int
+plain_find(const store_t *store, uint32_t file, uint32_t generation)
+{
+    char  root[TREE_ROOT];
+
+    (void) generation;
+
+    tree_root(root, store->ih);
+
+    return tree_open(store->dir, root, &store->map, file, O_RDONLY);
 }
 
 

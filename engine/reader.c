@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "check.h"
 #include "log.h"
 #include "reply.h"
 
@@ -33,7 +34,6 @@ typedef struct {
 
 static void reader_position(request_t *request, uint64_t begin, uint64_t end);
 static uint64_t reader_window(const request_t *request);
-static int reader_is_complete(const torrent_t *torrent, uint32_t piece);
 static int reader_give_back(torrent_t *torrent, reader_list_t *list,
     int partial);
 static void reader_refuse(torrent_t *torrent);
@@ -112,7 +112,7 @@ reader_start(request_t *request)
     }
 
     piece = request->begin / torrent->info.piece_length;
-    request->waiting = !reader_is_complete(torrent, piece);
+    request->waiting = !store_complete(torrent->store, piece);
 
     if (!request->waiting) {
         reply_wake(request);
@@ -343,7 +343,7 @@ reader_give_back(torrent_t *torrent, reader_list_t *list, int partial)
 
         reader_mark(torrent, piece, 0);
 
-        if (!reader_is_complete(torrent, piece)) {
+        if (!store_complete(torrent->store, piece)) {
             cache_unreserve(&torrent->engine->cache, torrent->store, piece,
                             partial);
             restart = 1;
@@ -475,7 +475,7 @@ reader_gather_one(torrent_t *torrent, request_t *request, reader_list_t *list)
     shim_want_t  *w;
 
     while (request->piece <= request->last
-           && reader_is_complete(torrent, request->piece))
+           && store_complete(torrent->store, request->piece))
     {
         request->piece++;
     }
@@ -490,6 +490,10 @@ reader_gather_one(torrent_t *torrent, request_t *request, reader_list_t *list)
 
     level = (piece == request->begin / torrent->info.piece_length)
             ? MAP_NOW : MAP_READAHEAD;
+
+    if (check_piece(torrent, piece, level == MAP_NOW)) {
+        return 1;
+    }
 
     slot = reader_slot(list, piece);
 
@@ -552,15 +556,6 @@ reader_slot(reader_list_t *list, uint32_t piece)
 }
 
 
-static int
-reader_is_complete(const torrent_t *torrent, uint32_t piece)
-{
-    return __atomic_load_n(&torrent->store->map.states[piece],
-                           __ATOMIC_ACQUIRE)
-           & MAP_COMPLETE;
-}
-
-
 /*
  * Sets the wish in a piece's state, which the disk back end changes, too.
  */
@@ -572,7 +567,7 @@ reader_mark(torrent_t *torrent, uint32_t piece, uint8_t level)
 
     /* it was published in between, which ends the wish */
 
-    if (level != 0 && reader_is_complete(torrent, piece)) {
+    if (level != 0 && store_complete(torrent->store, piece)) {
         store_state_set(torrent->store, piece, 0, MAP_PRIORITY);
     }
 }

@@ -12,21 +12,24 @@
 #include <unistd.h>
 
 #include "boot.h"
+#include "layout.h"
 #include "tree.h"
 
 
+#define SCAN_BLOCK  65536
+
+
 static int scan_is_hash(const char *name);
-static int scan_is_short(int error);
 static void scan_hash(uint8_t *ih, const char *name);
-static int scan_trusted(const map_t *map, const char *name);
+static int scan_open(map_t *map, const char *file, const char *name);
+static int scan_read(const char *file);
 static void scan_payload(map_t *map, int cache, DIR *dir);
-static void scan_states(map_t *map);
+static uint32_t scan_states(map_t *map, int trusted);
 static void scan_remove(DIR *dir, const char *folder);
 
 
 int
-scan_store(store_t **store, int dir, files_t *files, const char *path,
-    const char *name)
+scan_store(scan_t *scan, store_t **store, const char *name)
 {
     int    rc;
     DIR   *d;
@@ -37,9 +40,9 @@ scan_store(store_t **store, int dir, files_t *files, const char *path,
         return EINVAL;
     }
 
-    snprintf(folder, sizeof(folder), "%s/pieces/%s", path, name);
+    snprintf(folder, sizeof(folder), "%s/pieces/%s", scan->path, name);
 
-    if (snprintf(file, sizeof(file), "%s/pieces/%s/map", path, name)
+    if (snprintf(file, sizeof(file), "%s/pieces/%s/map", scan->path, name)
         >= (int) sizeof(file))
     {
         return EINVAL;
@@ -48,36 +51,35 @@ scan_store(store_t **store, int dir, files_t *files, const char *path,
     d = opendir(folder);
 
     if (d == NULL) {
-        return scan_is_short(errno) ? errno : EINVAL;
+        return (errno == ENOTDIR) ? EINVAL : errno;
     }
 
-    rc = map_open_file(&map, file);
+    rc = scan_open(&map, file, name);
 
-    if (scan_is_short(rc)) {
+    if (rc != 0) {
+
+        if (rc == EBADMSG || rc == EIO || rc == ENOENT) {
+            scan_remove(d, folder);
+        }
+
         closedir(d);
         return rc;
     }
 
-    if (rc == 0 && !scan_trusted(&map, name)) {
-        map.header->state = MAP_RETIRED;
-        map_close(&map);
-        rc = EBADMSG;
-    }
-
-    if (rc != 0) {
-        scan_remove(d, folder);
-        closedir(d);
-        return ENOENT;
-    }
-
-    scan_payload(&map, dir, d);
+    scan_payload(&map, scan->dir, d);
     closedir(d);
+
+    scan->doubts = scan_states(&map, scan->sealed
+                               || strcmp(map.header->boot_id, boot_id()) == 0);
+
+    /* vouched for: workers may look at it from now on */
+
+    __atomic_thread_fence(__ATOMIC_SEQ_CST);
 
     snprintf(map.header->boot_id, sizeof(map.header->boot_id), "%s",
              boot_id());
-    map.header->clean = 0;
 
-    *store = store_create(&map, dir, files);
+    *store = store_create(&map, scan->dir, scan->files);
 
     if (*store == NULL) {
         map_close(&map);
@@ -107,32 +109,82 @@ scan_hash(uint8_t *ih, const char *name)
 }
 
 
-/*
- * Of descriptors, memory or maps (vm.max_map_count): that says nothing about
- * what is in the directory.
- */
 static int
-scan_is_short(int error)
+scan_open(map_t *map, const char *file, const char *name)
 {
-    return error == EMFILE || error == ENFILE || error == ENOMEM;
+    int   rc;
+    char  hex[41];
+
+    rc = scan_read(file);
+
+    if (rc == 0) {
+        rc = map_open_file(map, file);
+    }
+
+    if (rc != 0) {
+        return rc;
+    }
+
+    map_hex(hex, map->header->ih, 20);
+
+    if (strcmp(hex, name) != 0
+        || !map_usable(map)
+        || !layout_is_whole(map))
+    {
+        __atomic_store_n(&map->header->state, MAP_RETIRED, __ATOMIC_SEQ_CST);
+        map_close(map);
+        return EBADMSG;
+    }
+
+    return 0;
 }
 
 
 /*
- * Bytes that were written before a power cut may be lost while the states say
- * complete: such a map is trusted only if it was closed in order.
+ * Reads the map once, and gives it blocks where it has holes: a bad sector or
+ * a full disk is an error here, and would be a SIGBUS later.
  */
 static int
-scan_trusted(const map_t *map, const char *name)
+scan_read(const char *file)
 {
-    char  hex[41];
+    int          fd, rc;
+    char         buf[SCAN_BLOCK];
+    ssize_t      n;
+    struct stat  st;
 
-    map_hex(hex, map->header->ih, 20);
+    fd = open(file, O_RDWR|O_NONBLOCK|O_CLOEXEC|O_NOFOLLOW);
 
-    return strcmp(hex, name) == 0
-           && map_usable(map)
-           && (map->header->clean
-               || strcmp(map->header->boot_id, boot_id()) == 0);
+    if (fd == -1) {
+        return (errno == ELOOP || errno == EISDIR) ? EBADMSG : errno;
+    }
+
+    rc = 0;
+
+    if (fstat(fd, &st) == -1) {
+        rc = errno;
+
+    } else if (!S_ISREG(st.st_mode) || st.st_size == 0) {
+        rc = EBADMSG;
+
+    } else if ((off_t) st.st_blocks * 512 < st.st_size) {
+        rc = posix_fallocate(fd, 0, st.st_size);
+    }
+
+    while (rc == 0) {
+        n = read(fd, buf, sizeof(buf));
+
+        if (n == 0) {
+            break;
+        }
+
+        if (n == -1 && errno != EINTR) {
+            rc = errno;
+        }
+    }
+
+    close(fd);
+
+    return rc;
 }
 
 
@@ -149,28 +201,34 @@ scan_payload(map_t *map, int cache, DIR *dir)
     }
 
     payload_of(map)->scan(map, cache, dir);
-
-    scan_states(map);
 }
 
 
 /*
- * Keeps what is complete and has its file.  Nothing else of a piece's state
- * outlives the engine that set it.
+ * Keeps what is complete and has its file; if the states are not trusted it is
+ * in doubt, as what was so before.  Nothing else of a piece's state outlives
+ * the engine that set it.  Returns how many are in doubt.
  */
-static void
-scan_states(map_t *map)
+static uint32_t
+scan_states(map_t *map, int trusted)
 {
     uint8_t   state;
-    uint32_t  i;
+    uint32_t  i, doubts;
+
+    doubts = 0;
 
     for (i = 0; i < map->header->piece_n; i++) {
         state = map->states[i];
 
-        if ((state & MAP_COMPLETE)
-            && map->segments[i / map->header->pieces_per_segment].charged)
-        {
+        if (!map->segments[i / map->header->pieces_per_segment].charged) {
+            state = 0;
+
+        } else if ((state & MAP_COMPLETE) && trusted) {
             state = MAP_COMPLETE|MAP_CHARGED;
+
+        } else if ((state & MAP_COMPLETE) || map_in_doubt(state)) {
+            state = MAP_QUEUED|MAP_CHARGED;
+            doubts++;
 
         } else {
             state = 0;
@@ -178,6 +236,8 @@ scan_states(map_t *map)
 
         __atomic_store_n(&map->states[i], state, __ATOMIC_SEQ_CST);
     }
+
+    return doubts;
 }
 
 
@@ -233,7 +293,9 @@ scan_remove(DIR *dir, const char *folder)
         if (strcmp(entry->d_name, ".") != 0
             && strcmp(entry->d_name, "..") != 0)
         {
-            (void) unlinkat(dirfd(dir), entry->d_name, 0);
+            if (unlinkat(dirfd(dir), entry->d_name, 0) == -1) {
+                (void) unlinkat(dirfd(dir), entry->d_name, AT_REMOVEDIR);
+            }
         }
     }
 

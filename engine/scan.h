@@ -1,7 +1,8 @@
 
 /*
  * Brings one folder of pieces/ in order when the engine starts: what a crash
- * or a power cut left behind goes, what can be trusted stays (map.h).
+ * left behind goes, what can be trusted stays, what a power cut may have
+ * spoilt is in doubt from now on (map.h).
  */
 
 #ifndef _ENGINE_SCAN_H_INCLUDED_
@@ -11,16 +12,22 @@
 #include "store.h"
 
 
+typedef struct {
+    int          dir;       /* descriptor of the cache directory */
+    const char  *path;      /* and its name */
+    files_t     *files;     /* the cache's */
+    int          sealed;    /* nothing can have been lost */
+    uint32_t     doubts;    /* pieces in doubt, of the last store */
+} scan_t;
+
+
 /*
- * dir:   descriptor of the cache directory, path: its name
- * files: the cache's
- * name:  an entry of pieces/
- * Returns 0 and *store; EINVAL if the entry is not a torrent's, ENOENT if
- * nothing of it could be kept (the folder is removed); ENOMEM, EMFILE, ENFILE:
- * nothing was changed.
+ * name: an entry of pieces/
+ * Returns 0 and *store; EINVAL if the entry is not a torrent's; EBADMSG, EIO
+ * or ENOENT if there is no map that could be kept (the folder is removed);
+ * else an errno: nothing was changed.
  */
-int scan_store(store_t **store, int dir, files_t *files, const char *path,
-    const char *name);
+int scan_store(scan_t *scan, store_t **store, const char *name);
 
 /*
  * Throws away the folders of files/ that are of no store.

@@ -17,8 +17,11 @@
 
 static uint64_t segments_charge(const store_t *store, uint32_t piece);
 static int segments_open(store_t *store, uint32_t file);
+static int segments_find(const store_t *store, uint32_t file,
+    uint32_t generation);
 static void segments_evict(store_t *store, uint32_t segment,
     uint32_t generation);
+static uint64_t segments_length(const map_t *map, uint32_t segment);
 static void segments_scan(map_t *map, int cache, DIR *dir);
 static int segments_scan_one(map_t *map, int dir, const char *name);
 
@@ -31,6 +34,7 @@ const payload_t  payload_segments = {
     payload_write,
     payload_read,
     segments_open,
+    segments_find,
     segments_evict,
     segments_scan
 };
@@ -52,8 +56,6 @@ segments_open(store_t *store, uint32_t file)
 {
     int       fd, err;
     char      name[MAP_SEGMENT_NAME];
-    uint32_t  n, first, last;
-    uint64_t  size;
 
     map_segment_name(store->ih, file, store->map.segments[file].generation,
                      name, sizeof(name));
@@ -66,12 +68,7 @@ segments_open(store_t *store, uint32_t file)
 
     /* the full length at once, without blocks: holes read as zeros */
 
-    n = store_segment_pieces(store, file, &first);
-    last = first + n - 1;
-    size = (uint64_t) (n - 1) * store->map.header->piece_length
-           + store_piece_length(store, last);
-
-    if (ftruncate(fd, size) == -1) {
+    if (ftruncate(fd, segments_length(&store->map, file)) == -1) {
         err = errno;
         close(fd);
         errno = err;
@@ -79,6 +76,17 @@ segments_open(store_t *store, uint32_t file)
     }
 
     return fd;
+}
+
+
+static int
+segments_find(const store_t *store, uint32_t file, uint32_t generation)
+{
+    char  name[MAP_SEGMENT_NAME];
+
+    map_segment_name(store->ih, file, generation, name, sizeof(name));
+
+    return openat(store->dir, name, O_RDONLY|O_NONBLOCK|O_CLOEXEC|O_NOFOLLOW);
 }
 
 
@@ -94,8 +102,25 @@ segments_evict(store_t *store, uint32_t segment, uint32_t generation)
 
 
 /*
- * Counts what each segment takes on disk; files of other generations and
- * temporary ones are removed.
+ * The length of a segment's file, from its first moment on.
+ */
+static uint64_t
+segments_length(const map_t *map, uint32_t segment)
+{
+    uint64_t             begin, length;
+    const map_header_t  *h;
+
+    h = map->header;
+    length = (uint64_t) h->pieces_per_segment * h->piece_length;
+    begin = segment * length;
+
+    return (h->total_size - begin < length) ? h->total_size - begin : length;
+}
+
+
+/*
+ * Counts what each segment takes on disk; files of other generations or of
+ * another length and temporary ones are removed.
  */
 static void
 segments_scan(map_t *map, int cache, DIR *dir)
@@ -139,7 +164,8 @@ segments_scan_one(map_t *map, int dir, const char *name)
     }
 
     if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) == -1
-        || !S_ISREG(st.st_mode))
+        || !S_ISREG(st.st_mode)
+        || (uint64_t) st.st_size != segments_length(map, n))
     {
         return -1;
     }

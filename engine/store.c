@@ -86,6 +86,24 @@ store_state_set(store_t *store, uint32_t piece, uint8_t set, uint8_t clear)
 
 
 int
+store_complete(const store_t *store, uint32_t piece)
+{
+    return store_state(store, piece) & MAP_COMPLETE;
+}
+
+
+int
+store_holds(const store_t *store, uint32_t piece)
+{
+    uint8_t  state;
+
+    state = store_state(store, piece);
+
+    return (state & MAP_COMPLETE) || map_in_doubt(state);
+}
+
+
+int
 store_watch(store_t *store, int fd)
 {
     store_changes_t  *c;
@@ -300,6 +318,23 @@ store_evict(store_t *store, uint32_t segment, int *complete)
     }
 
     return charged;
+}
+
+
+int
+store_segment_holds(const store_t *store, uint32_t segment)
+{
+    uint32_t  i, n, first;
+
+    n = store_segment_pieces(store, segment, &first);
+
+    for (i = first; i < first + n; i++) {
+        if (store_state(store, i) & (MAP_COMPLETE|MAP_PARTIAL|MAP_CHECK)) {
+            return 1;
+        }
+    }
+
+    return 0;
 }
 
 

@@ -98,6 +98,10 @@ uint8_t store_state(const store_t *store, uint32_t piece);
 void store_state_set(store_t *store, uint32_t piece, uint8_t set,
     uint8_t clear);
 
+/* Nonzero if a piece is complete; if it is stored, be it in doubt. */
+int store_complete(const store_t *store, uint32_t piece);
+int store_holds(const store_t *store, uint32_t piece);
+
 /* Bytes of a piece. */
 uint32_t store_piece_length(const store_t *store, uint32_t piece);
 
@@ -112,7 +116,7 @@ uint32_t store_generation(const store_t *store, uint32_t piece);
 uint64_t store_charge(store_t *store, uint32_t piece, uint32_t now);
 
 /*
- * Takes the charge of a piece back.  Returns the bytes; 0 if it is complete or
+ * Takes the charge of a piece back.  Returns the bytes; 0 if it is stored or
  * being written, or if some of its blocks are in memory, unless partial is
  * given: then they come to nothing.
  */
@@ -133,6 +137,9 @@ uint64_t store_evict(store_t *store, uint32_t segment, int *complete);
 /* The first piece of a segment and how many it has. */
 uint32_t store_segment_pieces(const store_t *store, uint32_t segment,
     uint32_t *first);
+
+/* Nonzero if blocks or more of some piece of it have come. */
+int store_segment_holds(const store_t *store, uint32_t segment);
 
 /*
  * Notes from now on in store->changes which pieces change, and writes the

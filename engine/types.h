@@ -42,6 +42,7 @@ typedef struct watch_s    watch_t;
 typedef struct torrent_s  torrent_t;
 typedef struct upload_s   upload_t;
 typedef struct uploads_s  uploads_t;
+typedef struct checks_s   checks_t;
 
 
 struct packet_s {
@@ -135,6 +136,7 @@ struct torrent_s {
     unsigned                   dirty:1;     /* on the list of those */
     unsigned                   short_of:1;  /* more is wanted than is asked */
     unsigned                   idle:1;      /* in grace, on the list of those */
+    unsigned                   unchecked:1; /* more is in doubt than checked */
 
     int64_t                    idle_since;  /* ms */
 
@@ -178,6 +180,7 @@ struct engine_s {
     LIST_HEAD(, request_s)     items;       /* that look for one */
 
     uploads_t                 *uploads;
+    checks_t                  *checks;
 
     LIST_HEAD(, conn_s)        conns;
     uint8_t                   *packet;      /* PROTO_PACKET_MAX bytes */

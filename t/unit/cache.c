@@ -35,6 +35,10 @@ static void test_descriptors(void);
 static void test_share(void);
 static void limit_descriptors(unsigned n);
 static unsigned descriptors(void);
+static void test_damage(void);
+static void damage(int kind);
+static void forget_boot(void);
+static void count_refused(void *ctx, const char *name, int err);
 static void count_evicted(void *ctx, store_t *store, uint32_t segment,
     int complete);
 
@@ -42,6 +46,7 @@ static void count_evicted(void *ctx, store_t *store, uint32_t segment,
 static char           path[PATH_MAX];
 static uint8_t        ih[20];
 static unsigned       evicted;
+static unsigned       refused;
 
 static const struct {
     const char       *path;
@@ -100,6 +105,7 @@ main(void)
 
     test_limit();
     test_restart();
+    test_damage();
     test_descriptors();
     test_share();
 
@@ -119,6 +125,7 @@ open_cache(cache_t *cache, int64_t max_size)
     cache->caches = 1;
     cache->max_size = max_size;
     cache->evicted = count_evicted;
+    cache->refused = count_refused;
 
     if (cache_open(cache) != 0) {
         ok(0, "cache_open()");
@@ -136,6 +143,17 @@ count_evicted(void *ctx, store_t *store, uint32_t segment, int complete)
     (void) complete;
 
     evicted++;
+}
+
+
+static void
+count_refused(void *ctx, const char *name, int err)
+{
+    (void) ctx;
+    (void) name;
+    (void) err;
+
+    refused++;
 }
 
 
@@ -391,9 +409,9 @@ static void
 test_restart(void)
 {
     char      name[PATH_MAX + 64], hex[41];
+    uint32_t  generation;
     cache_t   cache;
     store_t  *store;
-    map_t     map;
 
     open_cache(&cache, -1);
     store = make_store(&cache, 3);
@@ -419,18 +437,142 @@ test_restart(void)
 
     /* another boot */
 
-    snprintf(name, sizeof(name), "%s/pieces/%s/map", path, hex);
-    (void) map_open_file(&map, name);
-    memset(map.header->boot_id, 'x', 36);
-    ok(is_right(1), "trusted after a clean stop and a reboot");
-    map.header->clean = 0;
-    ok(!is_right(1), "in doubt after a power cut");
-    map_close(&map);
+    forget_boot();
+    ok(!is_right(1), "of another boot: not served before it was looked at");
 
     open_cache(&cache, -1);
-    ok(cache_find(&cache, ih) == NULL && access(name, F_OK) == -1,
-       "and discarded");
+    ok(is_right(1), "trusted after a clean stop and a reboot");
     cache_close(&cache, 0);
+
+    forget_boot();
+    open_cache(&cache, -1);
+    store = cache_find(&cache, ih);
+    ok(store != NULL && !is_right(1) && map_in_doubt(store->map.states[1]),
+       "in doubt after a power cut");
+    ok(store_storage.begin(store, 1, &generation) == EAGAIN
+       && store_discharge(store, 1, 1) == 0,
+       "a piece in doubt is not begun, and keeps its space");
+    cache_unload(&cache, store, 0);
+    ok(cache_find(&cache, ih) == store, "nor is it lost with its torrent");
+    cache_close(&cache, 1);
+
+    open_cache(&cache, -1);
+    store = cache_find(&cache, ih);
+    ok(!is_right(1) && map_in_doubt(store->map.states[1]),
+       "in doubt still after a clean stop");
+    cache_close(&cache, 0);
+}
+
+
+/*
+ * Maps that are not what they were, each on its own.
+ */
+static void
+test_damage(void)
+{
+    int       i;
+    cache_t   cache;
+    map_t     map;
+
+    static const char  *names[] = {
+        "cut short", "of no length", "noise", "of another version",
+        "an offset beyond the end", "a file's offset", "a path",
+        "the piece length", "a directory"
+    };
+
+    for (i = 0; i < 9; i++) {
+        open_cache(&cache, -1);
+        fill(&cache, make_store(&cache, 4), 1);
+        cache_close(&cache, 0);
+
+        damage(i);
+        refused = 0;
+
+        open_cache(&cache, -1);
+        ok(cache_find(&cache, ih) == NULL && refused == 1
+           && map_open(&map, path, ih) != 0,
+           names[i]);
+        cache_close(&cache, 0);
+    }
+}
+
+
+static void
+damage(int kind)
+{
+    int    fd, i;
+    char   name[PATH_MAX + 64], hex[41];
+    map_t  map;
+
+    map_hex(hex, ih, 20);
+    snprintf(name, sizeof(name), "%s/pieces/%s/map", path, hex);
+
+    if (kind == 8) {
+        (void) unlink(name);
+        (void) mkdir(name, 0700);
+        return;
+    }
+
+    if (kind < 2) {
+        (void) !truncate(name, kind == 0 ? 1000 : 0);
+        return;
+    }
+
+    if (kind == 2) {
+        fd = open(name, O_RDWR);
+
+        for (i = 0; i < 4096; i++) {
+            (void) !pwrite(fd, &(char) { (char) (i * 7) }, 1, i);
+        }
+
+        close(fd);
+        return;
+    }
+
+    (void) map_open_file(&map, name);
+
+    switch (kind) {
+
+    case 3:
+        map.header->version--;
+        break;
+
+    case 4:
+        map.header->segments_off = map.header->map_size - 8;
+        break;
+
+    case 5:
+        map.files[3].offset += 8;
+        break;
+
+    case 6:
+        map.strings[5] ^= 1;
+        break;
+
+    default:
+        map.header->piece_length *= 2;
+        break;
+    }
+
+    map_close(&map);
+}
+
+
+/*
+ * Makes the map one of another boot.
+ */
+static void
+forget_boot(void)
+{
+    char   name[PATH_MAX + 64], hex[41];
+    map_t  map;
+
+    map_hex(hex, ih, 20);
+    snprintf(name, sizeof(name), "%s/pieces/%s/map", path, hex);
+
+    (void) map_open_file(&map, name);
+    memset(map.header->boot_id, 'x', 36);
+    map_close(&map);
 }
 
 

@@ -833,6 +833,37 @@ sub kill_all {
 	unlink "$self->{dir}/nginx.pid";
 }
 
+# From its next start on nginx sees the boot id of another boot, in a mount
+# namespace of its own; the user must be root.
+
+sub reboot {
+	my ($self) = @_;
+
+	my $file = "$self->{dir}/boot_id";
+	my $hex = sha1_hex($self->{boots}++ . $$);
+
+	spew($file, join('-', unpack('a8 a4 a4 a4 a12', $hex)) . "\n");
+
+	$self->{t}->run_by('unshare', '-m', 'sh', '-c', 'mount --bind "$0"'
+		. ' /proc/sys/kernel/random/boot_id && exec "$@"', $file);
+
+	return $self;
+}
+
+# Flips a byte of a file.
+
+sub flip {
+	my ($file, $offset) = @_;
+
+	open my $fh, '+<', $file or die "Can't open $file: $!\n";
+	binmode $fh;
+	seek $fh, $offset, 0;
+	read $fh, my $byte, 1;
+	seek $fh, $offset, 0;
+	print $fh chr(ord($byte) ^ 1);
+	close $fh or die "Can't write $file: $!\n";
+}
+
 # Starts a process; its output is collected.
 
 sub spawn {

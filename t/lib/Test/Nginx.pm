@@ -388,8 +388,8 @@ sub start {
 		open STDERR, '>', "$self->{dir}/stderr"
 			unless $ENV{TEST_NGINX_VERBOSE};
 
-		exec($binary, '-p', "$self->{dir}/", '-c', 'nginx.conf',
-			'-e', 'error.log') or POSIX::_exit(127);
+		exec(@{ $self->{prefix} || [] }, $binary, '-p',
+			"$self->{dir}/", '-c', 'nginx.conf', '-e', 'error.log') or POSIX::_exit(127);
 	}
 
 	$self->{nginx} = $pid;
@@ -469,6 +469,16 @@ sub stop {
 
 	$self->{started} = 0;
 	$self->kill_group();
+
+	return $self;
+}
+
+# From the next start on nginx is run by a command, which execs its arguments.
+
+sub run_by {
+	my ($self, @command) = @_;
+
+	$self->{prefix} = \@command;
 
 	return $self;
 }
