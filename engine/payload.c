@@ -223,7 +223,7 @@ payload_open(store_t *store, uint32_t number, uint32_t segment,
 
     /* seen under the lock: what was just evicted is not created again */
 
-    if (store->map.segments[segment].charged == 0) {
+    if (!store_charged(store, segment)) {
         return EAGAIN;
     }
 

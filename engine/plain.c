@@ -149,7 +149,7 @@ plain_make_empty(store_t *store, uint32_t piece, uint32_t generation)
         pthread_rwlock_wrlock(&store->lock);
 
         if (store_generation(store, piece) == generation
-            && store->map.segments[0].charged != 0)
+            && store_charged(store, 0))
         {
             fd = plain_open(store, i);
 

@@ -189,6 +189,14 @@ store_generation(const store_t *store, uint32_t piece)
 }
 
 
+int
+store_charged(const store_t *store, uint32_t segment)
+{
+    return __atomic_load_n(&store->map.segments[segment].charged,
+                           __ATOMIC_RELAXED) != 0;
+}
+
+
 uint64_t
 store_charge(store_t *store, uint32_t piece, uint32_t now)
 {
@@ -203,7 +211,9 @@ store_charge(store_t *store, uint32_t piece, uint32_t now)
         __atomic_store_n(&s->last_read, now, __ATOMIC_RELAXED);
     }
 
-    s->charged += n;
+    /* for store_charged(), in threads that write pieces */
+
+    __atomic_store_n(&s->charged, s->charged + n, __ATOMIC_RELAXED);
 
     store_state_set(store, piece, MAP_CHARGED, 0);
 

@@ -109,6 +109,9 @@ uint32_t store_piece_length(const store_t *store, uint32_t piece);
 uint32_t store_segment(const store_t *store, uint32_t piece);
 uint32_t store_generation(const store_t *store, uint32_t piece);
 
+/* Whether a piece of a segment is charged.  It stays so under the lock. */
+int store_charged(const store_t *store, uint32_t segment);
+
 /*
  * Charges a piece that is not charged yet; returns the bytes.  Engine thread,
  * as all below.

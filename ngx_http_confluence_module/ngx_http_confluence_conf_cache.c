@@ -411,7 +411,8 @@ ngx_http_confluence_conf_same(ngx_str_t *one, ngx_str_t *other)
     return a.dev == b.dev
            && a.ino == b.ino
            && a.last.len == b.last.len
-           && ngx_strncmp(a.last.data, b.last.data, a.last.len) == 0;
+           && (a.last.len == 0
+               || ngx_strncmp(a.last.data, b.last.data, a.last.len) == 0);
 }
 
 

@@ -133,7 +133,7 @@ shim_rc_t report_current_exception(
     /* the text lives as long as current does */
     try
     {
-        throw;
+        std::rethrow_exception(current);
     }
     catch (malformed_data const& e)
     {

@@ -17,10 +17,11 @@ namespace
 
 namespace lt = libtorrent;
 
+/* Never destroyed: a process may exit while its engine's thread runs. */
 std::vector<lt::stats_metric> const& metrics()
 {
-    static std::vector<lt::stats_metric> const all =
-        lt::session_stats_metrics();
+    static auto const& all =
+        *new std::vector<lt::stats_metric>(lt::session_stats_metrics());
 
     return all;
 }

@@ -43,7 +43,7 @@ http {
 
         location / {
             confluence;
-            confluence_wait_timeout 5s;
+            confluence_wait_timeout 20s;
         }
 
         location /alone {
