@@ -7,6 +7,7 @@
 #include "job.h"
 #include "log.h"
 #include "reader.h"
+#include "scrub.h"
 #include "torrent.h"
 #include "verify.h"
 
@@ -18,7 +19,8 @@
 
 struct checks_s {
     jobs_t    jobs;
-    unsigned  running;          /* jobs */
+    scrub_t   scrub;
+    unsigned  running;          /* jobs that are not the scrub's */
     unsigned  refused:1;        /* a torrent has more to be checked */
 };
 
@@ -55,6 +57,7 @@ check_open(engine_t *engine)
         return rc;
     }
 
+    scrub_init(&c->scrub, engine);
     engine->checks = c;
 
     return 0;
@@ -75,6 +78,7 @@ check_close(engine_t *engine)
     engine->checks = NULL;
 
     jobs_close(&c->jobs, check_drop);
+    scrub_done(&c->scrub);
     free(c);
 }
 
@@ -90,6 +94,36 @@ int
 check_fd(const engine_t *engine)
 {
     return engine->checks->jobs.fd;
+}
+
+
+int
+check_timeout(engine_t *engine)
+{
+    int        left;
+    checks_t  *c;
+    verify_t  *v;
+
+    c = engine->checks;
+
+    if (c->running != 0 || c->scrub.busy) {
+        return -1;
+    }
+
+    left = scrub_timeout(&c->scrub);
+
+    if (left != 0) {
+        return left;
+    }
+
+    v = scrub_next(&c->scrub);
+
+    if (v != NULL && check_submit(engine, v) != 0) {
+        scrub_result(&c->scrub, v);
+        verify_free(v);
+    }
+
+    return c->scrub.busy ? -1 : scrub_timeout(&c->scrub);
 }
 
 
@@ -179,8 +213,15 @@ check_run(const store_t *store, uint32_t piece)
 static int
 check_submit(engine_t *engine, verify_t *v)
 {
-    int       rc;
-    uint32_t  i;
+    int         rc;
+    uint32_t    i;
+    torrent_t  *torrent;
+
+    torrent = torrent_find(engine, v->store->ih);
+
+    if (v->hashes == NULL && torrent != NULL && torrent->store == v->store) {
+        (void) shim_hashes(engine->shim, torrent->id, &v->hashes);
+    }
 
     rc = jobs_submit(&engine->checks->jobs, &v->job);
 
@@ -194,7 +235,12 @@ check_submit(engine_t *engine, verify_t *v)
         }
     }
 
-    engine->checks->running++;
+    if (v->scrub) {
+        engine->checks->scrub.busy = 1;
+
+    } else {
+        engine->checks->running++;
+    }
 
     return 0;
 }
@@ -212,7 +258,14 @@ check_event(engine_t *engine)
     while ((job = jobs_done(&c->jobs)) != NULL) {
         v = (verify_t *) job;
 
-        c->running--;
+        if (v->scrub) {
+            c->scrub.busy = 0;
+            scrub_result(&c->scrub, v);
+
+        } else {
+            c->running--;
+        }
+
         check_done(engine, v);
         verify_free(v);
     }
@@ -342,6 +395,11 @@ check_doubt(engine_t *engine, store_t *store, torrent_t *torrent, verify_t *v,
         return 0;
     }
 
+    if (v->verdicts[i] == VERIFY_UNKNOWN && v->scrub) {
+        store_state_set(store, piece, MAP_QUEUED, MAP_CHECK);
+        return 0;
+    }
+
     check_lost(engine, store, piece);
 
     return 1;
@@ -372,8 +430,9 @@ check_corrupt(engine_t *engine, store_t *store, verify_t *v, uint32_t i)
     map_hex(hex, store->ih, 20);
 
     engine_log(engine, ENGINE_LOG_CRIT, v->err,
-               "torrent \"%s\": piece %u is corrupt in the cache, its segment "
-               "is fetched again", hex, v->first + i);
+               "torrent \"%s\": piece %u is corrupt in the cache, %s fetched "
+               "again", hex, v->first + i,
+               store->payload->whole ? "its torrent is" : "its segment is");
 
     (void) cache_evict_segment(&engine->cache, store,
                                store_segment(store, v->first));

@@ -374,6 +374,9 @@ engine_timeout(engine_t *engine)
     b = upload_timeout(engine);
     a = (a == -1 || (b != -1 && b < a)) ? b : a;
 
+    b = check_timeout(engine);
+    a = (a == -1 || (b != -1 && b < a)) ? b : a;
+
     b = ports_poll(engine);
 
     return (a == -1 || (b != -1 && b < a)) ? b : a;

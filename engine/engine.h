@@ -55,6 +55,9 @@ typedef struct {
     uint32_t      download_rate;
     uint32_t      max_connections;  /* peers of all torrents */
 
+    uint64_t      scrub_rate;       /* bytes per second, 0: no scrub */
+    int64_t       scrub_interval;   /* ms from one round's begin to the next */
+
     int64_t       torrent_grace;    /* milliseconds; ENGINE_OFF: for ever */
     uint64_t      readahead;        /* bytes, the most of one reader's window */
 

@@ -108,7 +108,7 @@ load_cached(engine_t *engine, const uint8_t *ih, shim_id_t *id)
     shim_rc_t   rc;
     shim_add_t  add;
 
-    if (metainfo_load(engine, ih, &buf, &len) != 0) {
+    if (metainfo_load(engine->cache.dir, ih, &buf, &len) != 0) {
         return 0;
     }
 

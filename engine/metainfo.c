@@ -34,7 +34,7 @@ metainfo_name(char *name, const uint8_t *ih)
 
 
 int
-metainfo_load(engine_t *engine, const uint8_t *ih, void **buf, size_t *len)
+metainfo_load(int dir, const uint8_t *ih, void **buf, size_t *len)
 {
     int          fd, rc;
     char         name[METAINFO_NAME];
@@ -42,7 +42,7 @@ metainfo_load(engine_t *engine, const uint8_t *ih, void **buf, size_t *len)
 
     metainfo_name(name, ih);
 
-    fd = openat(engine->cache.dir, name, O_RDONLY|O_CLOEXEC|O_NOFOLLOW);
+    fd = openat(dir, name, O_RDONLY|O_NONBLOCK|O_CLOEXEC|O_NOFOLLOW);
 
     if (fd == -1) {
         return errno;
@@ -145,7 +145,7 @@ metainfo_same(engine_t *engine, const uint8_t *ih, const void *buf,
     void   *old;
     size_t  old_len;
 
-    if (metainfo_load(engine, ih, &old, &old_len) != 0) {
+    if (metainfo_load(engine->cache.dir, ih, &old, &old_len) != 0) {
         return 0;
     }
 

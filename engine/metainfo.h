@@ -16,21 +16,20 @@
 
 
 /*
- * Reads the file of an infohash.  *buf is freed by the caller.  Returns 0 or
- * an errno.  Engine thread, as below.
+ * Reads the file of an infohash.  dir: descriptor of the cache directory.
+ * *buf is freed by the caller.  Returns 0 or an errno.  Any thread.
  */
-int metainfo_load(engine_t *engine, const uint8_t *ih, void **buf,
-    size_t *len);
+int metainfo_load(int dir, const uint8_t *ih, void **buf, size_t *len);
 
 /*
  * Writes the torrent's file if it changed, under its v2 name too.  Failures
- * are logged: the torrent works without.
+ * are logged: the torrent works without.  Engine thread.
  */
 void metainfo_save(torrent_t *torrent);
 
 /*
  * Reads a descriptor of a file of len bytes from its start.  Returns 0 or an
- * errno: EFBIG if it is longer than METAINFO_MAX.
+ * errno: EFBIG if it is longer than METAINFO_MAX.  Any thread.
  */
 int metainfo_read(int fd, uint64_t len, void **buf);
 

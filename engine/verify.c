@@ -2,15 +2,18 @@
 #include "verify.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "io.h"
+#include "metainfo.h"
 
 
 static void verify_run(job_t *job);
+static int verify_load(verify_t *v);
 static int verify_read(verify_t *v, uint32_t piece, uint8_t *buf);
 static int verify_open(verify_t *v, const map_place_t *place);
 static void verify_close(verify_t *v);
@@ -72,6 +75,12 @@ verify_run(job_t *job)
 
     v = (verify_t *) job;
 
+    v->err = verify_load(v);
+
+    if (v->err != 0) {
+        return;
+    }
+
     buf = malloc(v->store->map.header->piece_length);
 
     if (buf == NULL) {
@@ -108,6 +117,36 @@ verify_run(job_t *job)
 
 
 /*
+ * What it must hash to.
+ */
+static int
+verify_load(verify_t *v)
+{
+    int      rc;
+    void    *buf;
+    size_t   len;
+
+    if (v->hashes != NULL) {
+        return 0;
+    }
+
+    rc = metainfo_load(v->store->dir, v->store->ih, &buf, &len);
+
+    if (rc != 0) {
+        return rc;
+    }
+
+    if (shim_hashes_read(buf, len, v->store->ih, &v->hashes) != SHIM_OK) {
+        rc = EBADMSG;
+    }
+
+    free(buf);
+
+    return rc;
+}
+
+
+/*
  * Returns 0 or an errno: EMSGSIZE if a file is too short.
  */
 static int
@@ -132,6 +171,7 @@ verify_read(verify_t *v, uint32_t piece, uint8_t *buf)
         rc = verify_open(v, &place);
 
         if (rc == 0) {
+            v->bytes += place.length;
             rc = io_pread(v->fd, buf + done, place.length, place.offset);
         }
 
@@ -154,6 +194,11 @@ verify_open(verify_t *v, const map_place_t *place)
 
         v->file = place->file;
         v->fd = v->store->payload->find(v->store, v->file, v->generation);
+
+        if (v->fd != -1 && v->scrub) {
+            /* what clients read is to stay in memory, not this */
+            (void) posix_fadvise(v->fd, 0, 0, POSIX_FADV_NOREUSE);
+        }
     }
 
     if (v->fd == -1 || fstat(v->fd, &st) == -1) {

@@ -26,7 +26,9 @@ typedef struct {
     uint32_t        n;
     uint32_t        generation;     /* of their segment */
 
-    shim_hashes_t  *hashes;         /* ours */
+    shim_hashes_t  *hashes;         /* ours; NULL: of the cached metainfo */
+
+    unsigned        scrub:1;        /* of the scrub: there is time */
 
     /* the file that is open, of the job's thread */
     uint32_t        file;
@@ -34,6 +36,7 @@ typedef struct {
 
     /* what came of it */
     int             err;            /* of the last failure, or 0 */
+    uint64_t        bytes;          /* read */
     uint8_t         verdicts[];     /* verify_e, n of them */
 } verify_t;
 

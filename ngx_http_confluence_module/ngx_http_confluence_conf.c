@@ -266,3 +266,47 @@ ngx_http_confluence_conf_join(ngx_conf_t *cf, ngx_str_t *list,
 
     return NGX_OK;
 }
+
+
+/* The rate, or off, and how often a round begins. */
+
+char *
+ngx_http_confluence_conf_scrub(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    ngx_http_confluence_main_conf_t *mcf = conf;
+
+    char       *rv;
+    ngx_int_t   interval;
+    ngx_str_t  *value, time;
+
+    rv = ngx_http_confluence_conf_rate(cf, cmd, conf);
+
+    if (rv != NGX_CONF_OK || cf->args->nelts == 2) {
+        return rv;
+    }
+
+    value = cf->args->elts;
+
+    if (mcf->scrub_rate == 0
+        || ngx_strncmp(value[2].data, "interval=", 9) != 0)
+    {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "invalid parameter \"%V\"",
+                           &value[2]);
+        return NGX_CONF_ERROR;
+    }
+
+    time.data = value[2].data + 9;
+    time.len = value[2].len - 9;
+
+    interval = ngx_parse_time(&time, 0);
+
+    if (interval == NGX_ERROR || interval == 0) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "invalid interval value \"%V\"", &value[2]);
+        return NGX_CONF_ERROR;
+    }
+
+    mcf->scrub_interval = (ngx_msec_t) interval;
+
+    return NGX_CONF_OK;
+}

@@ -105,6 +105,9 @@ ngx_http_confluence_engine_conf(ngx_conf_t *cf,
     conf->download_rate = mcf->download_rate;
     conf->max_connections = mcf->max_connections;
 
+    conf->scrub_rate = mcf->scrub_rate;
+    conf->scrub_interval = mcf->scrub_interval;
+
     conf->torrent_grace = mcf->torrent_grace;
 
     conf->dht = mcf->dht;

@@ -7,6 +7,7 @@
 
 #define NGX_HTTP_CONFLUENCE_PORT   "42069"
 #define NGX_HTTP_CONFLUENCE_GRACE  60000   /* ms */
+#define NGX_HTTP_CONFLUENCE_SCRUB  (7 * 86400000)   /* ms */
 
 #define NGX_HTTP_CONFLUENCE_ROUTERS                                           \
     "dht.libtorrent.org:25401,router.bittorrent.com:6881,"                    \
@@ -145,6 +146,13 @@ static ngx_command_t  ngx_http_confluence_commands[] = {
       ngx_http_confluence_conf_rate,
       NGX_HTTP_MAIN_CONF_OFFSET,
       offsetof(ngx_http_confluence_main_conf_t, download_rate),
+      NULL },
+
+    { ngx_string("confluence_scrub"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE12,
+      ngx_http_confluence_conf_scrub,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      offsetof(ngx_http_confluence_main_conf_t, scrub_rate),
       NULL },
 
     { ngx_string("confluence_max_connections"),
@@ -294,6 +302,8 @@ ngx_http_confluence_create_main_conf(ngx_conf_t *cf)
 
     mcf->upload_rate = NGX_CONF_UNSET_SIZE;
     mcf->download_rate = NGX_CONF_UNSET_SIZE;
+    mcf->scrub_rate = NGX_CONF_UNSET_SIZE;
+    mcf->scrub_interval = NGX_CONF_UNSET_MSEC;
     mcf->max_connections = NGX_CONF_UNSET;
 
     mcf->dht = NGX_CONF_UNSET;
@@ -320,6 +330,8 @@ ngx_http_confluence_init_main_conf(ngx_conf_t *cf, void *conf)
 
     ngx_conf_init_size_value(mcf->upload_rate, 0);
     ngx_conf_init_size_value(mcf->download_rate, 0);
+    ngx_conf_init_size_value(mcf->scrub_rate, 0);
+    ngx_conf_init_msec_value(mcf->scrub_interval, NGX_HTTP_CONFLUENCE_SCRUB);
     ngx_conf_init_value(mcf->max_connections, 500);
 
     ngx_conf_init_value(mcf->dht, 1);

@@ -136,6 +136,9 @@ typedef struct {
     size_t                          download_rate;
     ngx_int_t                       max_connections;
 
+    size_t                          scrub_rate;     /* bytes per s, 0: off */
+    ngx_msec_t                      scrub_interval;
+
     ngx_int_t                       torrent_grace;  /* ms, or ENGINE_OFF */
 
     ngx_flag_t                      dht;
@@ -279,6 +282,8 @@ char *ngx_http_confluence_conf_camouflage_data(ngx_conf_t *cf,
 char *ngx_http_confluence_conf_blocklist(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 char *ngx_http_confluence_conf_rate(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+char *ngx_http_confluence_conf_scrub(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 char *ngx_http_confluence_conf_torrent_grace(ngx_conf_t *cf,
     ngx_command_t *cmd, void *conf);
