@@ -3,6 +3,8 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "job.h"
 #include "log.h"
@@ -34,6 +36,9 @@ static uint32_t check_doubt(engine_t *engine, store_t *store,
 static void check_lost(engine_t *engine, store_t *store, uint32_t piece);
 static void check_corrupt(engine_t *engine, store_t *store, verify_t *v,
     uint32_t i);
+static int check_is_there(const store_t *store, uint32_t piece);
+static void check_evict(engine_t *engine, store_t *store, uint32_t piece,
+    int err, const char *what);
 static void check_retry(engine_t *engine);
 static void check_drop(job_t *job);
 
@@ -418,22 +423,102 @@ check_lost(engine_t *engine, store_t *store, uint32_t piece)
 }
 
 
+static void
+check_corrupt(engine_t *engine, store_t *store, verify_t *v, uint32_t i)
+{
+    check_evict(engine, store, v->first + i, v->err, "is corrupt");
+}
+
+
 /*
  * Clients may have its segment open, or the disk cannot read it: nothing is
  * written there again.
  */
 static void
-check_corrupt(engine_t *engine, store_t *store, verify_t *v, uint32_t i)
+check_evict(engine_t *engine, store_t *store, uint32_t piece, int err,
+    const char *what)
 {
-    char  hex[41];
+    char        hex[41];
+    torrent_t  *torrent;
 
     map_hex(hex, store->ih, 20);
 
-    engine_log(engine, ENGINE_LOG_CRIT, v->err,
-               "torrent \"%s\": piece %u is corrupt in the cache, %s fetched "
-               "again", hex, v->first + i,
+    engine_log(engine, ENGINE_LOG_CRIT, err,
+               "torrent \"%s\": piece %u %s in the cache, %s fetched again",
+               hex, piece, what,
                store->payload->whole ? "its torrent is" : "its segment is");
 
+    torrent = torrent_find(engine, store->ih);
+    torrent = (torrent != NULL && torrent->store == store) ? torrent : NULL;
+
     (void) cache_evict_segment(&engine->cache, store,
-                               store_segment(store, v->first));
+                               store_segment(store, piece));
+
+    if (torrent != NULL) {
+        reader_dirty(torrent);
+    }
+}
+
+
+void
+check_missing(engine_t *engine, const uint8_t *ih, uint64_t piece)
+{
+    store_t  *store;
+
+    store = cache_find(&engine->cache, ih);
+
+    if (store != NULL
+        && piece < store->map.header->piece_n
+        && store_complete(store, piece)
+        && !check_is_there(store, piece))
+    {
+        check_evict(engine, store, piece, 0, "is missing");
+    }
+}
+
+
+static int
+check_is_there(const store_t *store, uint32_t piece)
+{
+    int          fd, rc;
+    uint64_t     begin, done, len;
+    map_place_t  place;
+    struct stat  st;
+
+    begin = (uint64_t) piece * store->map.header->piece_length;
+    len = store_piece_length(store, piece);
+
+    for (done = 0; done < len; done += place.length) {
+        map_place(&store->map, begin + done, len - done, &place);
+
+        if (place.file == MAP_NOWHERE) {
+            continue;
+        }
+
+        fd = store->payload->find(store, place.file,
+                                  store_generation(store, piece));
+
+        if (fd == -1) {
+            return errno == EMFILE || errno == ENFILE;
+        }
+
+        rc = fstat(fd, &st);
+        close(fd);
+
+        if (rc == -1
+            || (uint64_t) st.st_size != map_file_size(&store->map, place.file))
+        {
+            return 0;
+        }
+    }
+
+    return 1;
+}
+
+
+void
+check_unwritable(torrent_t *torrent, uint32_t piece)
+{
+    check_evict(torrent->engine, torrent->store, piece, 0,
+                "has lost what it is stored in");
 }

@@ -87,6 +87,25 @@ map_place(const map_t *map, uint64_t offset, uint64_t limit,
 
 
 uint64_t
+map_file_size(const map_t *map, uint32_t file)
+{
+    uint64_t             begin, size;
+    const map_header_t  *h;
+
+    h = map->header;
+
+    if (map_layout(map) == MAP_FILES) {
+        return map->files[file].length;
+    }
+
+    size = (uint64_t) h->pieces_per_segment * h->piece_length;
+    begin = file * size;
+
+    return (h->total_size - begin < size) ? h->total_size - begin : size;
+}
+
+
+uint64_t
 map_extent(const map_t *map, uint64_t offset, uint64_t limit, uint32_t now,
     map_extent_t *extent)
 {

@@ -274,6 +274,9 @@ uint32_t map_file_at(const map_t *map, uint64_t offset);
 void map_place(const map_t *map, uint64_t offset, uint64_t limit,
     map_place_t *place);
 
+/* The length of that file of the payload, from its first moment on. */
+uint64_t map_file_size(const map_t *map, uint32_t file);
+
 /*
  * The longest run of complete pieces at an offset of the piece space, as
  * map_place() tells it.  Sets the segment's last_read to now (seconds since

@@ -61,9 +61,10 @@ struct payload_s {
                       void *buf, uint32_t len);
 
     /*
-     * Opens file number file for reading and writing, and creates it if it is
-     * not there: returns a descriptor, or -1 and errno.  Under the write lock,
-     * and only while the file's segment is charged.
+     * Opens file number file for reading and writing, and creates it if it was
+     * not created yet: returns a descriptor, or -1 and errno, ENOTRECOVERABLE
+     * if it is not there any more, or is not what was created.  Under the
+     * write lock, and only while the file's segment is charged.
      */
     int       (*open)(store_t *store, uint32_t file);
 

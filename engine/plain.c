@@ -26,6 +26,7 @@ static int plain_write(store_t *store, uint32_t piece, uint32_t generation,
 static void plain_make_empty(store_t *store, uint32_t piece,
     uint32_t generation);
 static int plain_open(store_t *store, uint32_t file);
+static int plain_open_made(store_t *store, const char *root, uint32_t file);
 static int plain_find(const store_t *store, uint32_t file,
     uint32_t generation);
 static void plain_evict(store_t *store, uint32_t segment,
@@ -174,13 +175,47 @@ plain_open(store_t *store, uint32_t file)
     f = &store->map.files[file];
 
     if (f->flags & MAP_MADE) {
-        return tree_open(store->dir, root, &store->map, file, O_RDWR);
+        return plain_open_made(store, root, file);
     }
 
     fd = tree_create(store->dir, root, &store->map, file);
 
     if (fd != -1) {
         f->flags |= MAP_MADE;
+    }
+
+    return fd;
+}
+
+
+/*
+ * Somebody may have removed it, cut it, or put something else in its place.
+ */
+static int
+plain_open_made(store_t *store, const char *root, uint32_t file)
+{
+    int          fd;
+    struct stat  st;
+
+    fd = tree_open(store->dir, root, &store->map, file, O_RDWR);
+
+    if (fd == -1) {
+
+        if (errno == ENOENT || errno == ENOTDIR || errno == ELOOP
+            || errno == EISDIR || errno == EINVAL)
+        {
+            errno = ENOTRECOVERABLE;
+        }
+
+        return -1;
+    }
+
+    if (fstat(fd, &st) == -1
+        || (uint64_t) st.st_size != store->map.files[file].length)
+    {
+        close(fd);
+        errno = ENOTRECOVERABLE;
+        return -1;
     }
 
     return fd;

@@ -23,6 +23,8 @@
  *      STAGE tag bytes                ------>      makes room for an upload
  *                                     <------      STAGED tag bytes, or FAIL
  *
+ *      MISSING ih piece               ------>      evicts it, if it is so
+ *
  *      CALL tag kind flags ih [body]  ------>
  *                                     <------      REPLY tag status [body | fd]
  *
@@ -76,7 +78,9 @@ typedef enum {
     PROTO_TAKEOVER,         /* a waiting engine: arg1 pid; no HELLO before */
     PROTO_STAGE,            /* w: tag; arg0: bytes of an upload that must have
                                room, arg1: bytes that may come, at most */
-    PROTO_STAGED            /* e: tag; arg0: bytes that have room */
+    PROTO_STAGED,           /* e: tag; arg0: bytes that have room */
+    PROTO_MISSING           /* w: ih, arg0: a piece that is complete, but what
+                               it lies in cannot be opened; no tag */
 } proto_type_e;
 
 

@@ -21,7 +21,7 @@ static int segments_find(const store_t *store, uint32_t file,
     uint32_t generation);
 static void segments_evict(store_t *store, uint32_t segment,
     uint32_t generation);
-static uint64_t segments_length(const map_t *map, uint32_t segment);
+static int segments_has_complete(const store_t *store, uint32_t segment);
 static void segments_scan(map_t *map, int cache, DIR *dir);
 static int segments_scan_one(map_t *map, int dir, const char *name);
 
@@ -54,28 +54,66 @@ segments_charge(const store_t *store, uint32_t piece)
 static int
 segments_open(store_t *store, uint32_t file)
 {
-    int       fd, err;
-    char      name[MAP_SEGMENT_NAME];
+    int          fd, err, known;
+    char         name[MAP_SEGMENT_NAME];
+    uint64_t     size;
+    struct stat  st;
 
     map_segment_name(store->ih, file, store->map.segments[file].generation,
                      name, sizeof(name));
 
-    fd = openat(store->dir, name, O_RDWR|O_CREAT|O_CLOEXEC|O_NOFOLLOW, 0600);
+    /* made anew, or longer, it would have zeros where pieces are complete */
+
+    known = segments_has_complete(store, file);
+
+    fd = openat(store->dir, name,
+                O_RDWR|O_CLOEXEC|O_NOFOLLOW|(known ? 0 : O_CREAT), 0600);
 
     if (fd == -1) {
+        errno = (known && errno == ENOENT) ? ENOTRECOVERABLE : errno;
         return -1;
     }
 
-    /* the full length at once, without blocks: holes read as zeros */
+    size = map_file_size(&store->map, file);
 
-    if (ftruncate(fd, segments_length(&store->map, file)) == -1) {
+    if (fstat(fd, &st) == -1) {
         err = errno;
-        close(fd);
-        errno = err;
-        return -1;
+
+    } else if ((uint64_t) st.st_size == size) {
+        return fd;
+
+    } else if (known) {
+        err = ENOTRECOVERABLE;
+
+    } else if (ftruncate(fd, size) == -1) {
+        err = errno;
+
+    } else {
+        /* without blocks: holes read as zeros */
+        return fd;
     }
 
-    return fd;
+    close(fd);
+    errno = err;
+
+    return -1;
+}
+
+
+static int
+segments_has_complete(const store_t *store, uint32_t segment)
+{
+    uint32_t  i, n, first;
+
+    n = store_segment_pieces(store, segment, &first);
+
+    for (i = first; i < first + n; i++) {
+        if (store_complete(store, i)) {
+            return 1;
+        }
+    }
+
+    return 0;
 }
 
 
@@ -98,23 +136,6 @@ segments_evict(store_t *store, uint32_t segment, uint32_t generation)
     map_segment_name(store->ih, segment, generation, name, sizeof(name));
 
     (void) unlinkat(store->dir, name, 0);
-}
-
-
-/*
- * The length of a segment's file, from its first moment on.
- */
-static uint64_t
-segments_length(const map_t *map, uint32_t segment)
-{
-    uint64_t             begin, length;
-    const map_header_t  *h;
-
-    h = map->header;
-    length = (uint64_t) h->pieces_per_segment * h->piece_length;
-    begin = segment * length;
-
-    return (h->total_size - begin < length) ? h->total_size - begin : length;
 }
 
 
@@ -165,7 +186,7 @@ segments_scan_one(map_t *map, int dir, const char *name)
 
     if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) == -1
         || !S_ISREG(st.st_mode)
-        || (uint64_t) st.st_size != segments_length(map, n))
+        || (uint64_t) st.st_size != map_file_size(map, n))
     {
         return -1;
     }

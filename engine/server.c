@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "call.h"
+#include "check.h"
 #include "item.h"
 #include "log.h"
 #include "reader.h"
@@ -415,6 +416,11 @@ server_handle(conn_t *conn, const proto_msg_t *msg, const uint8_t *body,
 
     if (!conn->greeted) {
         return (msg->type == PROTO_HELLO) ? server_hello(conn, msg) : -1;
+    }
+
+    if (msg->type == PROTO_MISSING) {
+        check_missing(engine, msg->ih, msg->arg0);
+        return 0;
     }
 
     if (msg->tag == 0) {

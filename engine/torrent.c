@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "call.h"
+#include "check.h"
 #include "load.h"
 #include "log.h"
 #include "metainfo.h"
@@ -21,7 +22,8 @@ static void torrent_rename(torrent_t *torrent);
 static void torrent_refuse(torrent_t *torrent, const char *text);
 static int torrent_open_store(torrent_t *torrent, char *err, size_t err_size);
 static void torrent_answer(request_t *request);
-static void torrent_storage_error(torrent_t *torrent, int error);
+static void torrent_storage_error(torrent_t *torrent, uint32_t piece,
+    int error);
 static void torrent_drop(torrent_t *torrent, int keep);
 
 
@@ -239,7 +241,7 @@ torrent_event(engine_t *engine, const shim_event_t *ev)
         break;
 
     case SHIM_EVENT_STORAGE_ERROR:
-        torrent_storage_error(torrent, ev->error);
+        torrent_storage_error(torrent, ev->piece, ev->error);
         break;
 
     case SHIM_EVENT_TORRENT_ERROR:
@@ -465,7 +467,7 @@ torrent_fail(torrent_t *torrent, unsigned status, const char *text)
  * nothing to give, or the disk is broken, the readers are told.
  */
 static void
-torrent_storage_error(torrent_t *torrent, int error)
+torrent_storage_error(torrent_t *torrent, uint32_t piece, int error)
 {
     int        full;
     char       text[128], hex[41];
@@ -473,6 +475,11 @@ torrent_storage_error(torrent_t *torrent, int error)
 
     engine = torrent->engine;
     full = (error == ENOSPC || error == EDQUOT);
+
+    if (error == ENOTRECOVERABLE) {
+        check_unwritable(torrent, piece);
+        return;
+    }
 
     if (full) {
 

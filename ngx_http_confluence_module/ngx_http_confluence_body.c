@@ -40,6 +40,8 @@ static ngx_int_t ngx_http_confluence_body_extent(ngx_http_request_t *r,
 static ngx_int_t ngx_http_confluence_body_find(ngx_http_request_t *r,
     ngx_http_confluence_data_t *d, ngx_uint_t direct, int64_t held,
     map_extent_t *extent, ngx_http_confluence_segment_t **segment);
+static void ngx_http_confluence_body_missing(ngx_http_request_t *r,
+    ngx_http_confluence_data_t *d, uint64_t offset);
 static ngx_int_t ngx_http_confluence_body_text(ngx_http_request_t *r,
     ngx_http_confluence_data_t *d, ngx_str_t *text, ngx_chain_t **out);
 static ngx_chain_t *ngx_http_confluence_body_buf(ngx_http_request_t *r,
@@ -378,6 +380,12 @@ ngx_http_confluence_body_find(ngx_http_request_t *r,
 
         rc = ngx_http_confluence_segment(d->torrent, extent, direct, segment,
                                          r->connection->log);
+
+        if (rc == NGX_ABORT) {
+            ngx_http_confluence_body_missing(r, d, offset);
+            return NGX_ERROR;
+        }
+
         if (rc != NGX_DECLINED) {
             return rc;
         }
@@ -387,6 +395,23 @@ ngx_http_confluence_body_find(ngx_http_request_t *r,
                   "segment %uD is evicted again and again", extent->segment);
 
     return NGX_ERROR;
+}
+
+
+/* The engine is to look at it: it is fetched again, but not for this one. */
+
+static void
+ngx_http_confluence_body_missing(ngx_http_request_t *r,
+    ngx_http_confluence_data_t *d, uint64_t offset)
+{
+    map_header_t               *h;
+    ngx_http_confluence_ctx_t  *ctx;
+
+    h = d->torrent->map.header;
+    ctx = ngx_http_get_module_ctx(r, ngx_http_confluence_module);
+
+    ngx_http_confluence_link_missing(ctx->cache->link, h->ih,
+                                     offset / h->piece_length);
 }
 
 

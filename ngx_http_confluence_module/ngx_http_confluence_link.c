@@ -391,3 +391,34 @@ ngx_http_confluence_link_connection(ngx_http_confluence_link_t *link)
 {
     return link->up ? link->connection : NULL;
 }
+
+
+void
+ngx_http_confluence_link_missing(ngx_http_confluence_link_t *link, u_char *ih,
+    uint64_t piece)
+{
+    proto_msg_t        msg;
+    struct iovec       iov;
+    ngx_connection_t  *c;
+
+    c = ngx_http_confluence_link_connection(link);
+
+    if (c == NULL) {
+        return;
+    }
+
+    ngx_memzero(&msg, sizeof(proto_msg_t));
+
+    msg.type = PROTO_MISSING;
+    msg.arg0 = piece;
+    ngx_memcpy(msg.ih, ih, 20);
+
+    iov.iov_base = &msg;
+    iov.iov_len = sizeof(proto_msg_t);
+
+    if (ngx_http_confluence_packet_send(c, &iov, 1, NGX_INVALID_FILE)
+        == NGX_ERROR)
+    {
+        ngx_http_confluence_link_failed(link);
+    }
+}

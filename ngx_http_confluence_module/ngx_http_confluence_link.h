@@ -50,6 +50,13 @@ void ngx_http_confluence_link_close(ngx_http_confluence_link_t *link);
 ngx_connection_t *ngx_http_confluence_link_connection(
     ngx_http_confluence_link_t *link);
 
+/*
+ * Tells the engine that what a complete piece lies in cannot be opened.  A
+ * hint, which may be lost.
+ */
+void ngx_http_confluence_link_missing(ngx_http_confluence_link_t *link,
+    u_char *ih, uint64_t piece);
+
 /* The connection is broken: closes it and connects again later. */
 void ngx_http_confluence_link_failed(ngx_http_confluence_link_t *link);
 

@@ -141,9 +141,11 @@ ngx_http_confluence_segment_open(ngx_http_confluence_torrent_t *torrent,
     map_extent_t *extent, ngx_http_confluence_segment_t *segment,
     ngx_uint_t direct, ngx_log_t *log)
 {
-    u_char     *p, name[NGX_MAX_PATH + MAP_SEGMENT_NAME];
-    ngx_str_t  *path;
-    ngx_err_t   err;
+    u_char           *p, name[NGX_MAX_PATH + MAP_SEGMENT_NAME];
+    ngx_int_t         rc;
+    ngx_str_t        *path;
+    ngx_err_t         err;
+    ngx_file_info_t   fi;
 
     path = &torrent->store->path;
 
@@ -179,7 +181,9 @@ ngx_http_confluence_segment_open(ngx_http_confluence_torrent_t *torrent,
 
         ngx_log_error(NGX_LOG_CRIT, log, err,
                       ngx_open_file_n " \"%s\" failed", name);
-        return NGX_ERROR;
+
+        return (err == NGX_EMFILE || err == NGX_ENFILE) ? NGX_ERROR
+                                                        : NGX_ABORT;
     }
 
     /*
@@ -187,13 +191,26 @@ ngx_http_confluence_segment_open(ngx_http_confluence_torrent_t *torrent,
      * and then not be complete; not so if the map is still in use now.
      */
 
+    rc = NGX_OK;
+
     if (!map_usable(&torrent->map) || !map_still(&torrent->map, extent)) {
+        rc = NGX_DECLINED;
+
+    } else if (ngx_fd_info(segment->fd, &fi) == NGX_FILE_ERROR
+               || (uint64_t) ngx_file_size(&fi)
+                  != map_file_size(&torrent->map, extent->file))
+    {
+        ngx_log_error(NGX_LOG_CRIT, log, 0, "\"%s\" has another length", name);
+        rc = NGX_ABORT;
+    }
+
+    if (rc != NGX_OK) {
         if (ngx_close_file(segment->fd) == NGX_FILE_ERROR) {
             ngx_log_error(NGX_LOG_ALERT, log, ngx_errno,
                           ngx_close_file_n " \"%s\" failed", name);
         }
 
-        return NGX_DECLINED;
+        return rc;
     }
 
     /* not fatal, as for any file that nginx serves */

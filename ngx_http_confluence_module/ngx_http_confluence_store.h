@@ -131,7 +131,8 @@ void ngx_http_confluence_store_sweep(ngx_http_confluence_store_t *store);
  *
  * direct: a descriptor of the caller's own, with direct I/O switched on
  * Returns NGX_OK; NGX_DECLINED if the segment was evicted since the extent was
- * looked up, look again; NGX_ERROR (logged).
+ * looked up, look again; NGX_ABORT (logged) if its file is not there, or not
+ * what was written; NGX_ERROR (logged).
  */
 ngx_int_t ngx_http_confluence_segment(
     ngx_http_confluence_torrent_t *torrent, map_extent_t *extent,

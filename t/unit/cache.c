@@ -36,6 +36,7 @@ static void test_share(void);
 static void limit_descriptors(unsigned n);
 static unsigned descriptors(void);
 static void test_damage(void);
+static void test_missing(void);
 static void damage(int kind);
 static void forget_boot(void);
 static void count_refused(void *ctx, const char *name, int err);
@@ -106,6 +107,7 @@ main(void)
     test_limit();
     test_restart();
     test_damage();
+    test_missing();
     test_descriptors();
     test_share();
 
@@ -492,6 +494,51 @@ test_damage(void)
         ok(cache_find(&cache, ih) == NULL && refused == 1
            && map_open(&map, path, ih) != 0,
            names[i]);
+        cache_close(&cache, 0);
+    }
+}
+
+
+/*
+ * The file of a segment, removed or cut when some of it is complete.
+ */
+static void
+test_missing(void)
+{
+    int           i;
+    char          name[PATH_MAX + MAP_SEGMENT_NAME];
+    size_t        n;
+    cache_t       cache;
+    store_t      *store;
+    uint8_t       byte;
+    uint32_t      generation;
+    struct stat   st;
+
+    for (i = 0; i < 2; i++) {
+        open_cache(&cache, -1);
+        store = make_store(&cache, 5 + i);
+
+        n = sprintf(name, "%s/", path);
+        map_segment_name(ih, 0, store->map.segments[0].generation, name + n,
+                         sizeof(name) - n);
+
+        ok(fill(&cache, store, 1) == 0 && stat(name, &st) == 0,
+           "a piece of a segment");
+
+        files_forget(&cache.files, store, 0);
+        (void) !(i ? truncate(name, PIECE) : unlink(name));
+
+        ok(cache_reserve(&cache, store, 0, 0) == 0
+           && store_storage.begin(store, 0, &generation) == 0
+           && store_storage.write(store, 0, generation, &byte, 1)
+              == ENOTRECOVERABLE,
+           i ? "cut: no other is written" : "removed: no other is written");
+        ok(store_storage.read(store, 1, 0, &byte, 1) == ENOTRECOVERABLE,
+           "it is not read");
+        ok(i ? (stat(name, &st) == 0 && st.st_size == PIECE)
+             : (stat(name, &st) == -1),
+           "nor made anew, or longer: there would be zeros");
+
         cache_close(&cache, 0);
     }
 }
