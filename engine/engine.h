@@ -54,6 +54,7 @@ typedef struct {
     uint32_t      upload_rate;      /* bytes per second, 0: no limit */
     uint32_t      download_rate;
     uint32_t      max_connections;  /* peers of all torrents */
+    uint32_t      max_torrents;     /* loaded at once, not 0 */
 
     uint64_t      scrub_rate;       /* bytes per second, 0: no scrub */
     int64_t       scrub_interval;   /* ms from one round's begin to the next */

@@ -22,21 +22,22 @@ static int load_is_named(engine_t *engine, shim_id_t id, const uint8_t *ih);
 static void load_trackers(torrent_t *torrent);
 static torrent_t *load_replace(engine_t *engine, shim_id_t id, const shim_add_t
     *add, char *err, size_t err_size);
-static torrent_t *load_posted(engine_t *engine, shim_id_t id, char *err,
-    size_t err_size);
+static unsigned load_posted(engine_t *engine, shim_id_t id,
+    torrent_t **torrent, char *err, size_t err_size);
+static unsigned load_create(engine_t *engine, const uint8_t *ih, shim_id_t id,
+    torrent_t **torrent, char *err, size_t err_size);
 static unsigned load_named(engine_t *engine, const shim_add_t *add,
     const load_name_t *name, torrent_t **torrent, char *err, size_t err_size);
 static void load_error(char *err, size_t err_size, const char *what);
 static void load_merge(torrent_t *torrent, const shim_add_t *add);
 
 
-torrent_t *
+unsigned
 load_torrent(engine_t *engine, const uint8_t *ih, const proto_hold_t *hold,
-    char *err, size_t err_size)
+    torrent_t **torrent, char *err, size_t err_size)
 {
-    shim_rc_t   rc;
-    shim_id_t   id;
-    torrent_t  *torrent;
+    shim_rc_t  rc;
+    shim_id_t  id;
 
     rc = load_add(engine, ih, hold, &id, err, err_size);
 
@@ -44,31 +45,56 @@ load_torrent(engine_t *engine, const uint8_t *ih, const proto_hold_t *hold,
 
         /* a hybrid that is loaded by its other name */
 
-        torrent = torrent_by_id(engine, id);
+        *torrent = torrent_by_id(engine, id);
 
-        if (torrent != NULL) {
-            torrent_alias(torrent, ih);
-            return torrent;
+        if (*torrent != NULL) {
+            torrent_alias(*torrent, ih);
+            return 200;
         }
     }
 
     if (rc != SHIM_OK) {
         engine_log(engine, ENGINE_LOG_ERR, 0, "torrent cannot be added: %s",
                    err);
-        return NULL;
+        return 500;
     }
 
-    torrent = torrent_create(engine, ih, id);
+    return load_create(engine, ih, id, torrent, err, err_size);
+}
 
-    if (torrent == NULL) {
+
+/*
+ * The shim has a new torrent.
+ */
+static unsigned
+load_create(engine_t *engine, const uint8_t *ih, shim_id_t id,
+    torrent_t **torrent, char *err, size_t err_size)
+{
+    unsigned  status;
+
+    if (torrent_room(engine) != 0) {
+        snprintf(err, err_size, "too many torrents are in use");
+        status = 503;
+        goto failed;
+    }
+
+    *torrent = torrent_create(engine, ih, id);
+
+    if (*torrent == NULL) {
         snprintf(err, err_size, "out of memory");
-        (void) shim_remove(engine->shim, id);
-        return NULL;
+        status = 500;
+        goto failed;
     }
 
-    load_trackers(torrent);
+    load_trackers(*torrent);
 
-    return torrent;
+    return 200;
+
+failed:
+
+    (void) shim_remove(engine->shim, id);
+
+    return status;
 }
 
 
@@ -232,20 +258,16 @@ load_post(request_t *request, const void *metainfo, size_t len,
     switch (rc) {
 
     case SHIM_OK:
-        torrent = load_posted(engine, id, err, err_size);
+        status = load_posted(engine, id, &torrent, err, err_size);
         break;
 
     case SHIM_EXISTS:
         torrent = load_replace(engine, id, &add, err, err_size);
+        status = (torrent != NULL) ? 200 : 500;
         break;
 
     case SHIM_NOT_READY:
         status = load_named(engine, &add, name, &torrent, err, err_size);
-
-        if (status != 200) {
-            return status;
-        }
-
         break;
 
     case SHIM_MALFORMED:
@@ -260,43 +282,32 @@ load_post(request_t *request, const void *metainfo, size_t len,
         return 500;
     }
 
-    if (torrent == NULL) {
-        return 500;
+    if (status == 200) {
+        torrent_enter(torrent, request);
     }
 
-    torrent_enter(torrent, request);
-
-    return 200;
+    return status;
 }
 
 
 /*
  * The shim has a new torrent with its info.
  */
-static torrent_t *
-load_posted(engine_t *engine, shim_id_t id, char *err, size_t err_size)
+static unsigned
+load_posted(engine_t *engine, shim_id_t id, torrent_t **torrent, char *err,
+    size_t err_size)
 {
-    torrent_t    *torrent;
-    shim_info_t   info;
+    shim_info_t  info;
 
     info.size = sizeof(info);
 
     if (shim_info(engine->shim, id, &info) != SHIM_OK) {
         snprintf(err, err_size, "info is not at hand");
-        return NULL;
+        return 500;
     }
 
-    torrent = torrent_create(engine, info.has_v1 ? info.v1 : info.v2, id);
-
-    if (torrent == NULL) {
-        (void) shim_remove(engine->shim, id);
-        snprintf(err, err_size, "out of memory");
-        return NULL;
-    }
-
-    load_trackers(torrent);
-
-    return torrent;
+    return load_create(engine, info.has_v1 ? info.v1 : info.v2, id, torrent,
+                       err, err_size);
 }
 
 
@@ -307,6 +318,8 @@ static unsigned
 load_named(engine_t *engine, const shim_add_t *add, const load_name_t *name,
     torrent_t **torrent, char *err, size_t err_size)
 {
+    unsigned  status;
+
     if (name->hold == NULL) {
         snprintf(err, err_size, "error putting metainfo: no info "
                  "dictionary, and nothing else names a torrent");
@@ -316,11 +329,11 @@ load_named(engine_t *engine, const shim_add_t *add, const load_name_t *name,
     *torrent = torrent_find(engine, name->ih);
 
     if (*torrent == NULL) {
-        *torrent = load_torrent(engine, name->ih, name->hold, err, err_size);
-    }
-
-    if (*torrent == NULL) {
-        return 500;
+        status = load_torrent(engine, name->ih, name->hold, torrent, err,
+                              err_size);
+        if (status != 200) {
+            return status;
+        }
     }
 
     if (name->magnet_len != 0) {

@@ -22,10 +22,12 @@ typedef struct {
 
 /*
  * Loads a torrent that is not loaded by that name: from its cached metainfo,
- * else from the swarm.  Returns it, or NULL and a text in err.
+ * else from the swarm.  Returns an HTTP status: 200 and the torrent, or 500 or
+ * 503 and a text in err.
  */
-torrent_t *load_torrent(engine_t *engine, const uint8_t *ih,
-    const proto_hold_t *hold, char *err, size_t err_size);
+unsigned load_torrent(engine_t *engine, const uint8_t *ih,
+    const proto_hold_t *hold, torrent_t **torrent, char *err,
+    size_t err_size);
 
 /* Takes trackers, peers and web seeds out of a magnet's text. */
 void load_magnet(torrent_t *torrent, const uint8_t *text, size_t len);

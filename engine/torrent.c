@@ -61,6 +61,7 @@ torrent_hold(request_t *request, const uint8_t *ih, const uint8_t *body,
     size_t len)
 {
     char           err[256];
+    unsigned       status;
     engine_t      *engine;
     torrent_t     *torrent;
     proto_hold_t   hold;
@@ -74,12 +75,12 @@ torrent_hold(request_t *request, const uint8_t *ih, const uint8_t *body,
         torrent = torrent_find(engine, ih);
 
         if (torrent == NULL) {
-            torrent = load_torrent(engine, ih, &hold, err, sizeof(err));
-        }
-
-        if (torrent == NULL) {
-            reply_fail(request, 500, err);
-            return;
+            status = load_torrent(engine, ih, &hold, &torrent, err,
+                                  sizeof(err));
+            if (status != 200) {
+                reply_fail(request, status, err);
+                return;
+            }
         }
 
         torrent_enter(torrent, request);
@@ -195,7 +196,7 @@ torrent_leave(request_t *request)
         torrent->store->readers -= request->reader;
     }
 
-    if (TAILQ_EMPTY(&torrent->requests) && engine->conf.torrent_grace >= 0) {
+    if (TAILQ_EMPTY(&torrent->requests)) {
         torrent->idle = 1;
         torrent->idle_since = engine_now();
         TAILQ_INSERT_TAIL(&engine->idle, torrent, idle_link);
@@ -511,6 +512,10 @@ torrent_expire(engine_t *engine)
     int64_t     left;
     torrent_t  *torrent;
 
+    if (engine->conf.torrent_grace == ENGINE_OFF) {
+        return -1;
+    }
+
     while ((torrent = TAILQ_FIRST(&engine->idle)) != NULL) {
         left = torrent->idle_since + engine->conf.torrent_grace
                - engine_now();
@@ -526,6 +531,25 @@ torrent_expire(engine_t *engine)
 }
 
 
+int
+torrent_room(engine_t *engine)
+{
+    torrent_t  *torrent;
+
+    while (HASH_COUNT(engine->torrents) >= engine->conf.max_torrents) {
+        torrent = TAILQ_FIRST(&engine->idle);
+
+        if (torrent == NULL) {
+            return -1;
+        }
+
+        torrent_drop(torrent, engine->conf.torrent_grace == ENGINE_OFF);
+    }
+
+    return 0;
+}
+
+
 void
 torrent_drop_all(engine_t *engine)
 {
@@ -538,8 +562,8 @@ torrent_drop_all(engine_t *engine)
 
 
 /*
- * Nobody holds it any more.  keep: the engine stops, data that would go with
- * the torrent stay.
+ * Nobody holds it any more.  keep: data that would go with the torrent stay,
+ * as the engine stops, or torrents are not to expire.
  */
 static void
 torrent_drop(torrent_t *torrent, int keep)

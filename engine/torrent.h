@@ -38,6 +38,12 @@ void torrent_event(engine_t *engine, const shim_event_t *ev);
  */
 int torrent_expire(engine_t *engine);
 
+/*
+ * Makes room for one more torrent: if there are max_torrents, drops the one
+ * that nobody has held for the longest time.  Returns -1 if all are held.
+ */
+int torrent_room(engine_t *engine);
+
 /* Drops everything, saving what is worth it. */
 void torrent_drop_all(engine_t *engine);
 

@@ -104,6 +104,7 @@ ngx_http_confluence_engine_conf(ngx_conf_t *cf,
     conf->upload_rate = mcf->upload_rate;
     conf->download_rate = mcf->download_rate;
     conf->max_connections = mcf->max_connections;
+    conf->max_torrents = mcf->max_torrents;
 
     conf->scrub_rate = mcf->scrub_rate;
     conf->scrub_interval = mcf->scrub_interval;

@@ -34,6 +34,11 @@ static ngx_conf_num_bounds_t  ngx_http_confluence_connections = {
 };
 
 
+static ngx_conf_num_bounds_t  ngx_http_confluence_torrents = {
+    ngx_conf_check_num_bounds, 1, 1000000
+};
+
+
 static ngx_command_t  ngx_http_confluence_commands[] = {
 
     { ngx_string("confluence"),
@@ -161,6 +166,13 @@ static ngx_command_t  ngx_http_confluence_commands[] = {
       NGX_HTTP_MAIN_CONF_OFFSET,
       offsetof(ngx_http_confluence_main_conf_t, max_connections),
       &ngx_http_confluence_connections },
+
+    { ngx_string("confluence_max_torrents"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1,
+      ngx_conf_set_num_slot,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      offsetof(ngx_http_confluence_main_conf_t, max_torrents),
+      &ngx_http_confluence_torrents },
 
     { ngx_string("confluence_upnp"),
       NGX_HTTP_MAIN_CONF|NGX_CONF_FLAG,
@@ -305,6 +317,7 @@ ngx_http_confluence_create_main_conf(ngx_conf_t *cf)
     mcf->scrub_rate = NGX_CONF_UNSET_SIZE;
     mcf->scrub_interval = NGX_CONF_UNSET_MSEC;
     mcf->max_connections = NGX_CONF_UNSET;
+    mcf->max_torrents = NGX_CONF_UNSET;
 
     mcf->dht = NGX_CONF_UNSET;
     mcf->pex = NGX_CONF_UNSET;
@@ -333,6 +346,7 @@ ngx_http_confluence_init_main_conf(ngx_conf_t *cf, void *conf)
     ngx_conf_init_size_value(mcf->scrub_rate, 0);
     ngx_conf_init_msec_value(mcf->scrub_interval, NGX_HTTP_CONFLUENCE_SCRUB);
     ngx_conf_init_value(mcf->max_connections, 500);
+    ngx_conf_init_value(mcf->max_torrents, 10000);
 
     ngx_conf_init_value(mcf->dht, 1);
     ngx_conf_init_value(mcf->pex, 1);

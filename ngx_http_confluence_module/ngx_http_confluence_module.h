@@ -135,6 +135,7 @@ typedef struct {
     size_t                          upload_rate;    /* bytes per s, 0: off */
     size_t                          download_rate;
     ngx_int_t                       max_connections;
+    ngx_int_t                       max_torrents;
 
     size_t                          scrub_rate;     /* bytes per s, 0: off */
     ngx_msec_t                      scrub_interval;

@@ -73,6 +73,7 @@ engine_host(void)
     conf.dht_bootstrap = "";
     conf.public_ip = "";
     conf.camouflage = "";
+    conf.max_torrents = 100;
     conf.torrent_grace = 0;
     conf.readahead = 1 << 20;
     conf.log = engine_host_log;
