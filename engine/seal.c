@@ -37,11 +37,13 @@ seal_make(int dir)
         return;
     }
 
-    /* if its name is lost, all that is lost is the seal */
-
     fd = openat(dir, SEAL_NAME, O_WRONLY|O_CREAT|O_CLOEXEC|O_NOFOLLOW, 0600);
 
     if (fd != -1) {
         close(fd);
+
+        /* if its name is lost after all, nothing else is */
+
+        (void) fsync(dir);
     }
 }
