@@ -3,9 +3,8 @@
 
 #include <errno.h>
 #include <stdlib.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
+#include "fault.h"
 #include "job.h"
 #include "log.h"
 #include "reader.h"
@@ -34,11 +33,6 @@ static void check_result(engine_t *engine, store_t *store, verify_t *v);
 static uint32_t check_doubt(engine_t *engine, store_t *store,
     torrent_t *torrent, verify_t *v, uint32_t i);
 static void check_lost(engine_t *engine, store_t *store, uint32_t piece);
-static void check_corrupt(engine_t *engine, store_t *store, verify_t *v,
-    uint32_t i);
-static int check_is_there(const store_t *store, uint32_t piece);
-static void check_evict(engine_t *engine, store_t *store, uint32_t piece,
-    int err, const char *what);
 static void check_retry(engine_t *engine);
 static void check_drop(job_t *job);
 
@@ -345,7 +339,7 @@ check_result(engine_t *engine, store_t *store, verify_t *v)
             && (v->err != 0
                 || !map_in_doubt(store_state(store, v->first + i))))
         {
-            check_corrupt(engine, store, v, i);
+            fault_evict(engine, store, v->first + i, v->err, "is corrupt");
             return;
         }
     }
@@ -420,105 +414,4 @@ check_lost(engine_t *engine, store_t *store, uint32_t piece)
 {
     store_state_set(store, piece, 0, MAP_CHECK);
     cache_unreserve(&engine->cache, store, piece, 0);
-}
-
-
-static void
-check_corrupt(engine_t *engine, store_t *store, verify_t *v, uint32_t i)
-{
-    check_evict(engine, store, v->first + i, v->err, "is corrupt");
-}
-
-
-/*
- * Clients may have its segment open, or the disk cannot read it: nothing is
- * written there again.
- */
-static void
-check_evict(engine_t *engine, store_t *store, uint32_t piece, int err,
-    const char *what)
-{
-    char        hex[41];
-    torrent_t  *torrent;
-
-    map_hex(hex, store->ih, 20);
-
-    engine_log(engine, ENGINE_LOG_CRIT, err,
-               "torrent \"%s\": piece %u %s in the cache, %s fetched again",
-               hex, piece, what,
-               store->payload->whole ? "its torrent is" : "its segment is");
-
-    torrent = torrent_find(engine, store->ih);
-    torrent = (torrent != NULL && torrent->store == store) ? torrent : NULL;
-
-    (void) cache_evict_segment(&engine->cache, store,
-                               store_segment(store, piece));
-
-    if (torrent != NULL) {
-        reader_dirty(torrent);
-    }
-}
-
-
-void
-check_missing(engine_t *engine, const uint8_t *ih, uint64_t piece)
-{
-    store_t  *store;
-
-    store = cache_find(&engine->cache, ih);
-
-    if (store != NULL
-        && piece < store->map.header->piece_n
-        && store_complete(store, piece)
-        && !check_is_there(store, piece))
-    {
-        check_evict(engine, store, piece, 0, "is missing");
-    }
-}
-
-
-static int
-check_is_there(const store_t *store, uint32_t piece)
-{
-    int          fd, rc;
-    uint64_t     begin, done, len;
-    map_place_t  place;
-    struct stat  st;
-
-    begin = (uint64_t) piece * store->map.header->piece_length;
-    len = store_piece_length(store, piece);
-
-    for (done = 0; done < len; done += place.length) {
-        map_place(&store->map, begin + done, len - done, &place);
-
-        if (place.file == MAP_NOWHERE) {
-            continue;
-        }
-
-        fd = store->payload->find(store, place.file,
-                                  store_generation(store, piece));
-
-        if (fd == -1) {
-            return errno == EMFILE || errno == ENFILE;
-        }
-
-        rc = fstat(fd, &st);
-        close(fd);
-
-        if (rc == -1
-            || (uint64_t) st.st_size != map_file_size(&store->map, place.file))
-        {
-            return 0;
-        }
-    }
-
-    return 1;
-}
-
-
-void
-check_unwritable(torrent_t *torrent, uint32_t piece)
-{
-    check_evict(torrent->engine, torrent->store, piece, 0,
-                "has lost what it is stored in");
 }

@@ -47,14 +47,5 @@ int check_timeout(engine_t *engine);
  */
 int check_piece(torrent_t *torrent, uint32_t piece, int now);
 
-/*
- * A worker could not open what a piece of a store lies in: if it is not there,
- * or is not what was written, its segment is evicted.
- */
-void check_missing(engine_t *engine, const uint8_t *ih, uint64_t piece);
-
-/* The same of a piece of a torrent that could not be written. */
-void check_unwritable(torrent_t *torrent, uint32_t piece);
-
 
 #endif /* _ENGINE_CHECK_H_INCLUDED_ */

@@ -12,7 +12,7 @@
 #include <unistd.h>
 
 #include "call.h"
-#include "check.h"
+#include "fault.h"
 #include "item.h"
 #include "log.h"
 #include "reader.h"
@@ -419,7 +419,7 @@ server_handle(conn_t *conn, const proto_msg_t *msg, const uint8_t *body,
     }
 
     if (msg->type == PROTO_MISSING) {
-        check_missing(engine, msg->ih, msg->arg0);
+        fault_missing(engine, msg->ih, msg->arg0);
         return 0;
     }
 

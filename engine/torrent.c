@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "call.h"
-#include "check.h"
+#include "fault.h"
 #include "load.h"
 #include "log.h"
 #include "metainfo.h"
@@ -22,8 +22,6 @@ static void torrent_rename(torrent_t *torrent);
 static void torrent_refuse(torrent_t *torrent, const char *text);
 static int torrent_open_store(torrent_t *torrent, char *err, size_t err_size);
 static void torrent_answer(request_t *request);
-static void torrent_storage_error(torrent_t *torrent, uint32_t piece,
-    int error);
 static void torrent_drop(torrent_t *torrent, int keep);
 
 
@@ -242,7 +240,7 @@ torrent_event(engine_t *engine, const shim_event_t *ev)
         break;
 
     case SHIM_EVENT_STORAGE_ERROR:
-        torrent_storage_error(torrent, ev->piece, ev->error);
+        fault_write(torrent, ev->piece, ev->error);
         break;
 
     case SHIM_EVENT_TORRENT_ERROR:
@@ -460,49 +458,6 @@ torrent_fail(torrent_t *torrent, unsigned status, const char *text)
     }
 
     torrent_drop(torrent, 0);
-}
-
-
-/*
- * A block could not be written.  On a full disk the cache gives way; if it has
- * nothing to give, or the disk is broken, the readers are told.
- */
-static void
-torrent_storage_error(torrent_t *torrent, uint32_t piece, int error)
-{
-    int        full;
-    char       text[128], hex[41];
-    engine_t  *engine;
-
-    engine = torrent->engine;
-    full = (error == ENOSPC || error == EDQUOT);
-
-    if (error == ENOTRECOVERABLE) {
-        check_unwritable(torrent, piece);
-        return;
-    }
-
-    if (full) {
-
-        if (cache_is_full(&engine->cache)) {
-            return;     /* a block that was under way when it was seen */
-        }
-
-        reader_shrink(engine);
-
-        if (cache_disk_full(&engine->cache) != 0) {
-            reader_shrink(engine);      /* by the new limit */
-            return;
-        }
-    }
-
-    map_hex(hex, torrent->ih, 20);
-    engine_log(engine, ENGINE_LOG_CRIT, error,
-               "torrent \"%s\": cache cannot be written", hex);
-
-    snprintf(text, sizeof(text), "cache directory: %s", strerror(error));
-
-    reply_fail_readers(torrent, 0, full ? 507 : 500, text);
 }
 
 
