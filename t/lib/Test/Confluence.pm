@@ -768,6 +768,68 @@ sub is_ours {
 		glob("/proc/$pid/fd/*");
 }
 
+# What a process holds, by name, the newest of each: descriptors and mappings but
+# those of payload and maps, anonymous memory in KiB.
+
+sub holds {
+	my ($self) = @_;
+
+	my %holds;
+	my $cache = qr{/cache/(?:pieces|files)/};
+
+	for my $name ('master process', 'worker process', 'cache manager') {
+		my $pid = ($self->processes(qr/^$name/))[-1] or next;
+		my ($rss) = slurp("/proc/$pid/status") =~ /^RssAnon:\s+(\d+)/m;
+
+		$holds{$name} = {
+			fds => scalar(grep { defined && !/$cache/ }
+				map { readlink } glob("/proc/$pid/fd/*")),
+			maps => scalar(grep { !/$cache/ }
+				split /\n/, slurp("/proc/$pid/maps")),
+			rss => $rss,
+		};
+	}
+
+	return %holds;
+}
+
+# Files of the cache that should not be there when nothing is going on: temporary
+# ones, those of uploads, a second file of a segment, maps and payload without
+# one another.
+
+sub strays {
+	my ($self) = @_;
+
+	my (@strays, %segments, %payload, %map);
+
+	find({ no_chdir => 1, wanted => sub {
+		my $name = substr($_, length("$self->{dir}/cache/"));
+
+		if ($name =~ m{^pieces/([0-9a-f]{40})/(\d+)\.\d+$}) {
+			$payload{$1} = 1;
+			push @strays, $name if $segments{"$1/$2"}++;
+
+		} elsif ($name =~ m{^pieces/([0-9a-f]{40})/map$}) {
+			$map{$1} = 1;
+
+		} elsif ($name =~ m{^files/([0-9a-f]{40})/}) {
+			$payload{$1} = 1;
+
+		} elsif ($name !~ m{^(?:lock|engine\.sock|counters|sealed
+			|pieces|files|metainfo|upload|trash
+			|(?:pieces|files)/[0-9a-f]{40}
+			|metainfo/[0-9a-f]{40}\.torrent)$}x)
+		{
+			push @strays, $name;
+		}
+	} }, glob("$self->{dir}/cache/*"));
+
+	push @strays, map { "payload of $_" } grep { !$map{$_} } keys %payload;
+	push @strays, map { "map of $_" } grep { !$payload{$_} } keys %map;
+
+	return sort @strays;
+}
+
 # Bytes that are allocated for payload in the cache, or in the directory dir.
 
 sub used {

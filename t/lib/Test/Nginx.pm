@@ -114,7 +114,9 @@ sub finish {
 sub check_log {
 	my ($self, $log) = @_;
 
-	my @alerts = (lines_with($log, '[alert]'), @{ $self->{late} || [] });
+	my $expected = $self->{expected_alerts};
+	my @alerts = ((grep { !$expected || !/$expected/ }
+		lines_with($log, '[alert]')), @{ $self->{late} || [] });
 	my @errors = (lines_with($log, 'Sanitizer'),
 		lines_with($log, 'runtime error:'));
 	my $builder = Test::More->builder();
@@ -149,6 +151,16 @@ sub todo_alerts {
 	my ($self, $reason) = @_;
 
 	$self->{todo_alerts} = $reason || 'alerts';
+
+	return $self;
+}
+
+# Alerts that the test brings about.
+
+sub expect_alerts {
+	my ($self, $re) = @_;
+
+	$self->{expected_alerts} = $re;
 
 	return $self;
 }
