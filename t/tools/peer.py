@@ -18,6 +18,11 @@ Modes, some with a number after a colon:
     spoil[:N]       falls silent after N blocks with a flipped byte
     drop[:N]        closes after N blocks
     short           blocks shorter than asked for
+    long            blocks longer than asked for
+    twice           every block two times
+    more            with each block another that nobody asked for
+    false           a bit field of a wrong length, HAVE of pieces there are not
+    flap[:N]        closes after N blocks, on every connection
     wrongindex      answers with another piece's index
     huge            a message of 2 GiB is announced
     choke           never unchokes
@@ -205,6 +210,7 @@ class Peer:
         self.w = writer
         self.metadata_id = 0
         self.queue = []
+        self.sent = 0
         self.wake = asyncio.Event()
 
     def message(self, body):
@@ -262,6 +268,9 @@ class Peer:
 
         field = bytearray((self.data.piece_n + 7) // 8)
 
+        if mode == 'false':
+            field += b'\xff' * 100
+
         for i in self.have:
             field[i >> 3] |= 0x80 >> (i & 7)
 
@@ -269,6 +278,10 @@ class Peer:
 
         if mode != 'choke':
             self.message(b'\x01')
+
+        if mode == 'false':
+            for i in (self.data.piece_n, 0x7fffffff, 0xffffffff):
+                self.message(b'\x04' + struct.pack('>I', i))
 
         if mode == 'huge':
             self.w.write(b'\x7f\xff\xff\xff\x07' + b'x' * 65536)
@@ -349,6 +362,10 @@ class Peer:
             self.queue.remove(request)
             await self.send(*request)
 
+    def block(self, piece, offset, data):
+        self.message(b'\x07' + struct.pack('>II', piece, offset)
+                     + bytes(data))
+
     async def send(self, piece, offset, length):
         mode, arg = self.state.mode, self.state.arg
         self.state.sent += 1
@@ -361,6 +378,12 @@ class Peer:
             self.w.close()
             return
 
+        self.sent += 1
+
+        if mode == 'flap' and self.sent > arg:
+            self.w.close()
+            return
+
         block = bytearray(self.data.read(
             piece * self.data.piece_length + offset, length))
 
@@ -368,13 +391,19 @@ class Peer:
             block[len(block) // 2] ^= 0xff
         if mode == 'short':
             block = block[:-1]
+        if mode == 'long':
+            block += block
         if mode == 'wrongindex':
             piece = (piece + 1) % self.data.piece_n
         if mode == 'slow':
             await asyncio.sleep(len(block) / (arg or 65536))
 
-        self.message(b'\x07' + struct.pack('>II', piece, offset)
-                     + bytes(block))
+        self.block(piece, offset, block)
+
+        if mode == 'twice':
+            self.block(piece, offset, block)
+        if mode == 'more':
+            self.block((piece + 3) % self.data.piece_n, offset, block)
 
         try:
             await self.w.drain()
