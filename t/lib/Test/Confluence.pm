@@ -423,14 +423,14 @@ sub escape {
 }
 
 # Seeders.  Each returns a process with its address; the torrents it is given
-# are seeded when the function returns.
+# are seeded when the function returns.  by: a command that runs the seeder.
 
 sub seed_libtorrent {
 	my ($self, $torrents, %o) = @_;
 
 	my $address = $o{address} || free_address();
 
-	my $process = $self->spawn([ "$tools/lt_seed.py",
+	my $process = $self->spawn([ @{ $o{by} || [] }, "$tools/lt_seed.py",
 		(map { ($_->{file}, $_->{dir}) } list($torrents)),
 		'--listen', $address,
 		$o{rate} ? ('--rate', $o{rate}) : (),
