@@ -146,7 +146,7 @@ $(UNITLIB): $(patsubst %.c,$(BUILD)/%.o,$(ENGINE))
 	$(AR) rcs $@ $^
 
 $(BUILD)/unit/%: t/unit/%.c t/unit/tap.h $(UNITLIB)
-	$(ENGINE_CC) -o $@ $< $(UNITLIB) -lcrypto
+	$(ENGINE_CC) -o $@ $< $(UNITLIB) -lsqlite3 -lcrypto
 
 # What tests run that is written in C: t/tools/*.c.
 
@@ -156,7 +156,7 @@ tools: $(TOOLS)
 
 $(BUILD)/tools/%: t/tools/%.c $(UNITLIB)
 	@mkdir -p $(@D)
-	$(ENGINE_CC) -o $@ $< $(UNITLIB) -lcrypto
+	$(ENGINE_CC) -o $@ $< $(UNITLIB) -lsqlite3 -lcrypto
 
 # The fuzzers of t/fuzz, and all that they are made of, by clang.
 

@@ -22,6 +22,8 @@ struct adopt_s {
     int         rc;
     unsigned    done:1;
     unsigned    forgotten:1;
+
+    store_window_t  window;     /* it is not evicted meanwhile */
 };
 
 
@@ -162,6 +164,10 @@ adopt_start(torrent_t *torrent, jobs_t *jobs, adopt_t **adopt,
 
     __atomic_add_fetch(&a->store->refs, 1, __ATOMIC_RELAXED);
 
+    a->window.begin = begin;
+    a->window.end = begin + size;
+    TAILQ_INSERT_TAIL(&a->store->windows, &a->window, link);
+
     rc = 0;
 
     for (i = a->first; rc == 0 && i < a->first + a->n; i++) {
@@ -291,6 +297,7 @@ adopt_forget(adopt_t *adopt)
 static void
 adopt_free(adopt_t *adopt)
 {
+    TAILQ_REMOVE(&adopt->store->windows, &adopt->window, link);
     store_release(adopt->store);
     free(adopt);
 }

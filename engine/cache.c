@@ -72,6 +72,10 @@ cache_open(cache_t *cache)
 
     scan_files(cache->stores, cache->dir, &cache->trash);
 
+    if (cache->sealable) {
+        scan_rows(cache->stores, cache->database);
+    }
+
     cache->limit = cache->max_size;
 
     while (cache->max_size >= 0
@@ -126,6 +130,7 @@ cache_scan(cache_t *cache, int sealed)
     scan.dir = cache->dir;
     scan.path = cache->path;
     scan.files = &cache->files;
+    scan.database = cache->database;
     scan.sealed = sealed;
 
     cache->sealable = 1;
@@ -184,6 +189,9 @@ cache_close(cache_t *cache, int flush)
 {
     store_t  *store, *next;
 
+    database_close(cache->database);
+    cache->database = NULL;
+
     if (cache->dir == -1) {
         return;
     }
@@ -220,6 +228,7 @@ cache_add(cache_t *cache, store_t *store)
 
     store->trash = &cache->trash;
     store->counters = &cache->counters;
+    store->database = cache->database;
 
     HASH_ADD_KEYPTR(hh, cache->stores, store->ih, 20, store);
 }

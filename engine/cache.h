@@ -8,6 +8,7 @@
  *      <path>/metainfo/<ih>.torrent   last known metainfo
  *      <path>/pieces/<ih>/...         a store each
  *      <path>/files/<ih>/...          the payload of one in files (tree.h)
+ *      <path>/pieces.db               that of those in a database (database.h)
  *      <path>/trash/<n>/...           what is being removed (trash.h)
  *      <path>/upload/<n>/...          what is being uploaded (upload.h)
  *      <path>/sealed                  all of it is on disk (seal.h)
@@ -34,7 +35,7 @@ typedef struct {
     const char      *path;
     int              dir;
     unsigned         caches;    /* in this process, 1 or more */
-    uint32_t         layout;    /* of new stores: MAP_SEGMENTS, MAP_FILES */
+    uint32_t         layout;    /* of new stores: MAP_SEGMENTS... */
     int64_t          max_size;  /* bytes, negative: no limit */
     int64_t          limit;     /* the same, or less while the disk is full */
     int64_t          full;      /* when the disk was full, ms, or 0 */
@@ -43,6 +44,7 @@ typedef struct {
     store_t         *stores;    /* hash by ih */
     files_t          files;     /* open segments of all stores */
     trash_t          trash;
+    database_t      *database;  /* NULL: there is none */
 
     victims_t        victims;
 
@@ -66,8 +68,8 @@ typedef struct {
  * Makes the folders, reads what is there, discards what is damaged, and evicts
  * down to the limit.
  *
- * cache: path, caches, layout, max_size and the callbacks are set, the rest is
- *        zero
+ * cache: path, caches, layout, max_size, database and the callbacks are set,
+ *        the rest is zero; it takes over the database
  * Returns 0 or an errno; cache_close() in any case.
  */
 int cache_open(cache_t *cache);

@@ -54,6 +54,14 @@ static void engine_close(engine_t *engine);
 static void engine_free(engine_t *engine);
 
 
+/* by engine_layout_e */
+static const uint32_t  engine_layouts[] = {
+    MAP_SEGMENTS,
+    MAP_FILES,
+    MAP_SQLITE
+};
+
+
 int
 engine_start(engine_t **out, const engine_conf_t *conf, char *err,
     size_t err_size)
@@ -128,12 +136,18 @@ engine_open(engine_t *engine, char *err, size_t err_size)
 
     engine->cache.path = engine->conf.path;
     engine->cache.caches = engine->conf.engines;
-    engine->cache.layout = (engine->conf.layout == ENGINE_FILES)
-                           ? MAP_FILES : MAP_SEGMENTS;
+    engine->cache.layout = engine_layouts[engine->conf.layout];
     engine->cache.max_size = engine->conf.max_size;
     engine->cache.evicted = engine_evicted;
     engine->cache.refused = engine_refused;
     engine->cache.ctx = engine;
+
+    rc = database_open(&engine->cache.database, engine->conf.path,
+                       engine->conf.layout == ENGINE_SQLITE, err, err_size);
+
+    if (rc != 0) {
+        return rc;
+    }
 
     rc = cache_open(&engine->cache);
 
@@ -341,6 +355,14 @@ engine_thread(void *data)
         engine_log(engine, ENGINE_LOG_WARN, engine->cache.counters_err,
                    "counters of \"%s\" cannot be opened, what is counted is "
                    "not kept", engine->conf.path);
+    }
+
+    if (engine->cache.database != NULL
+        && database_damaged(engine->cache.database))
+    {
+        engine_log(engine, ENGINE_LOG_WARN, 0,
+                   "database of \"%s\" was damaged and is begun anew",
+                   engine->conf.path);
     }
 
     while (engine_cycle(engine) == 0) { /* void */ }

@@ -31,7 +31,8 @@ typedef struct engine_s  engine_t;
 
 typedef enum {
     ENGINE_SEGMENTS = 0,            /* files of some MiB, pieces/<ih>/... */
-    ENGINE_FILES                    /* those of the torrent, files/<ih>/... */
+    ENGINE_FILES,                   /* those of the torrent, files/<ih>/... */
+    ENGINE_SQLITE                   /* rows of a database, pieces.db */
 } engine_layout_e;
 
 

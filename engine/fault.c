@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -14,6 +15,7 @@
 
 
 static int fault_is_there(const store_t *store, uint32_t piece);
+static int fault_is_row(const store_t *store, uint32_t piece);
 
 
 void
@@ -84,6 +86,10 @@ fault_is_there(const store_t *store, uint32_t piece)
     begin = (uint64_t) piece * store->map.header->piece_length;
     len = store_piece_length(store, piece);
 
+    if (store->payload->find == NULL) {
+        return fault_is_row(store, piece);
+    }
+
     for (done = 0; done < len; done += place.length) {
         map_place(&store->map, begin + done, len - done, &place);
 
@@ -109,6 +115,30 @@ fault_is_there(const store_t *store, uint32_t piece)
     }
 
     return 1;
+}
+
+
+/*
+ * The same of one that is not in files.
+ */
+static int
+fault_is_row(const store_t *store, uint32_t piece)
+{
+    int       rc;
+    void     *buf;
+    uint32_t  len;
+
+    len = store_piece_length(store, piece);
+    buf = malloc(len);
+
+    if (buf == NULL) {
+        return 1;
+    }
+
+    rc = store->payload->copy(store, piece, buf, len);
+    free(buf);
+
+    return rc != ENOENT && rc != EBADMSG;
 }
 
 

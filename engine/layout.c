@@ -17,6 +17,7 @@
 
 
 #define LAYOUT_ALIGN  64
+#define LAYOUT_ROWS   (1024 * 1024)     /* bytes of a segment in a database */
 
 
 static int layout_header(map_header_t *h, const uint8_t *ih, uint32_t layout,
@@ -81,7 +82,7 @@ static int
 layout_header(map_header_t *h, const uint8_t *ih, uint32_t layout,
     shim_t *shim, shim_id_t id, const shim_info_t *info)
 {
-    uint32_t     i;
+    uint32_t     i, size;
     uint64_t     off;
     shim_file_t  file;
 
@@ -107,7 +108,11 @@ layout_header(map_header_t *h, const uint8_t *ih, uint32_t layout,
     h->creation_date = info->creation_date;
     h->file_n = info->file_n;
 
-    h->pieces_per_segment = (MAP_SEGMENT_SIZE + info->piece_length - 1)
+    /* what has no file of its own may be evicted in small parts */
+
+    size = (layout == MAP_SQLITE) ? LAYOUT_ROWS : MAP_SEGMENT_SIZE;
+
+    h->pieces_per_segment = (size + info->piece_length - 1)
                             / info->piece_length;
 
     if (layout == MAP_FILES && h->pieces_per_segment < info->piece_n) {

@@ -17,7 +17,7 @@
  *
  * path: the cache directory
  * ih:   the 20 byte name
- * layout: of the payload, MAP_SEGMENTS or MAP_FILES
+ * layout: of the payload, MAP_SEGMENTS, MAP_FILES, MAP_SQLITE
  * Returns 0, or an errno: ENOSPC, EDQUOT, EACCES...; nothing is left behind
  * then.  Engine thread.
  */

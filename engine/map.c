@@ -132,7 +132,7 @@ map_check_header(const map_header_t *h, size_t size)
         || h->version != MAP_VERSION
         || h->header_size != sizeof(map_header_t)
         || h->map_size != size
-        || (h->flags & MAP_LAYOUT) > MAP_FILES
+        || (h->flags & MAP_LAYOUT) > MAP_SQLITE
         || h->piece_length == 0
         || h->pieces_per_segment == 0
         || h->total_size > INT64_MAX
@@ -152,6 +152,12 @@ map_check_header(const map_header_t *h, size_t size)
     }
 
     if ((h->flags & MAP_LAYOUT) == MAP_FILES && segments > 1) {
+        return -1;
+    }
+
+    if ((h->flags & MAP_LAYOUT) == MAP_SQLITE
+        && pieces * map_blocks(h) > UINT32_MAX)
+    {
         return -1;
     }
 
@@ -274,6 +280,13 @@ uint32_t
 map_layout(const map_t *map)
 {
     return map->header->flags & MAP_LAYOUT;
+}
+
+
+uint32_t
+map_blocks(const map_header_t *header)
+{
+    return (header->piece_length - 1) / MAP_BLOCK + 1;
 }
 
 

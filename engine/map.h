@@ -19,12 +19,13 @@
  *      +----------------------+ map_size = size of the file
  *
  * A segment is pieces [n * pieces_per_segment, ...): what is evicted at once.
- * Where their bytes lie, the payload, is of two layouts, which the flags tell:
+ * Where their bytes lie, the payload, is of three layouts, as the flags tell:
  *
  *      segments    pieces/<ih>/<n>.<g>, generation g of segment n, at their
  *                  natural offset from the segment's start
  *      files       files/<ih>/<name>/<path>, the files of the torrent, all of
  *                  them one segment; pads are zeros and lie nowhere (tree.h)
+ *      sqlite      rows of the cache's database, the blocks of pieces (rows.h)
  *
  * Rules:
  *  1. The engine alone writes, but for map_segment_t.last_read, which a worker
@@ -36,10 +37,12 @@
  *     generation, then unlink the file.  Bytes of a generation are never
  *     overwritten, punched or truncated: who has the file open keeps them.
  *     A file whose name has no generation is renamed, out of its folder, and
- *     made anew only after that.
+ *     made anew only after that.  Rows are removed after the generation was
+ *     raised, and written to again only after that.
  *  4. A worker loads the generation, sees MAP_COMPLETE, opens the file, loads
  *     the generation again; if it is the same, the descriptor is good for
  *     those pieces from then on (map_extent() and map_still() do the loads).
+ *     Of a row it copies the bytes instead, and they are good.
  *  5. A map is replaced by marking it MAP_RETIRED and unlinking it.  Who has it
  *     mapped checks map_usable() for each request.
  *  6. boot_id is the kernel's when the engine last vouched for the states.
@@ -74,6 +77,7 @@
 #define MAP_VERSION       2
 
 #define MAP_SEGMENT_SIZE  (4 * 1024 * 1024)
+#define MAP_BLOCK         65536     /* bytes of a row, the most */
 
 /* bits of a piece's state */
 #define MAP_COMPLETE      0x01  /* verified, in the cache */
@@ -109,6 +113,7 @@
 /* values of MAP_LAYOUT */
 #define MAP_SEGMENTS      0x00
 #define MAP_FILES         0x10
+#define MAP_SQLITE        0x20
 
 /* bits of map_file_t.flags */
 #define MAP_PAD_FILE      0x01
@@ -233,8 +238,14 @@ int map_in_doubt(uint8_t state);
 /* The state of a piece; an atomic load. */
 uint8_t map_state(const map_t *map, uint32_t piece);
 
-/* The layout of the payload: MAP_SEGMENTS or MAP_FILES. */
+/* The layout of the payload: MAP_SEGMENTS, MAP_FILES, MAP_SQLITE. */
 uint32_t map_layout(const map_t *map);
+
+/*
+ * Of the layout sqlite: how many rows a piece has.  Those of a torrent have
+ * numbers of 32 bits, piece after piece.
+ */
+uint32_t map_blocks(const map_header_t *header);
 
 /* Nonzero unless the map was retired since; one load. */
 int map_usable(const map_t *map);

@@ -8,8 +8,6 @@
 #include "store.h"
 
 
-static int payload_check(const store_t *store, uint32_t piece,
-    uint32_t generation);
 static int payload_begin(store_t *store, uint32_t piece, uint32_t generation,
     uint32_t number, file_t **file);
 static int payload_is_zero(const uint8_t *p, size_t len);
@@ -22,8 +20,17 @@ static int payload_open(store_t *store, uint32_t number, uint32_t segment,
 const payload_t *
 payload_of(const map_t *map)
 {
-    return (map_layout(map) == MAP_FILES) ? &payload_files
-                                          : &payload_segments;
+    switch (map_layout(map)) {
+
+    case MAP_FILES:
+        return &payload_files;
+
+    case MAP_SQLITE:
+        return &payload_sqlite;
+
+    default: /* MAP_SEGMENTS */
+        return &payload_segments;
+    }
 }
 
 
@@ -97,12 +104,9 @@ payload_begin(store_t *store, uint32_t piece, uint32_t generation,
         return rc;
     }
 
-    rc = payload_check(store, piece, generation);
+    rc = payload_mark(store, piece, generation);
 
-    if (rc == 0) {
-        store_state_set(store, piece, MAP_MARKING, 0);
-
-    } else {
+    if (rc != 0) {
         files_put(store->files, *file);
     }
 
@@ -112,17 +116,20 @@ payload_begin(store_t *store, uint32_t piece, uint32_t generation,
 }
 
 
-/*
- * Whether a piece of that generation may be written.  Under the lock.
- */
-static int
-payload_check(const store_t *store, uint32_t piece, uint32_t generation)
+int
+payload_mark(store_t *store, uint32_t piece, uint32_t generation)
 {
     if (generation != store_generation(store, piece)) {
         return ESTALE;
     }
 
-    return (store_state(store, piece) & MAP_CHARGED) ? 0 : EAGAIN;
+    if (!(store_state(store, piece) & MAP_CHARGED)) {
+        return EAGAIN;
+    }
+
+    store_state_set(store, piece, MAP_MARKING, 0);
+
+    return 0;
 }
 
 

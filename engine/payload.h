@@ -7,9 +7,10 @@
  *      storage.c  cache.c  store.c  scan.c
  *              |
  *           payload_t
- *           /     \
- *    segments.c   plain.c    files of some MiB, each evicted by itself; those
- *                            of the torrent, evicted together
+ *         /     |     \
+ *        /   plain.c   \     files of the torrent, evicted together
+ *  segments.c        blobs.c files of some MiB, each evicted by itself; rows of
+ *                            a database, evicted by as many pieces
  *
  * A worker knows a file of the payload by the number that map_place() tells,
  * and opens it by itself (map.h, rule 4).
@@ -22,6 +23,7 @@
 #include <dirent.h>
 #include <stdint.h>
 
+#include "database.h"
 #include "map.h"
 
 
@@ -34,13 +36,16 @@ typedef struct payload_s  payload_t;
 
 struct payload_s {
 
-    uint32_t    layout;         /* MAP_SEGMENTS, MAP_FILES */
+    uint32_t    layout;         /* MAP_SEGMENTS, MAP_FILES, MAP_SQLITE */
 
     /*
      * A torrent is one segment, which is not evicted while it is read; it goes
      * when the torrent is dropped.
      */
     unsigned    whole:1;
+
+    /* What is uploaded cannot be made a part of it by its name alone. */
+    unsigned    copied:1;
 
     /*
      * Whether a torrent can be kept in this way: 0, or an errno and a text in
@@ -61,19 +66,28 @@ struct payload_s {
                       void *buf, uint32_t len);
 
     /*
-     * Opens file number file for reading and writing, and creates it if it was
-     * not created yet: returns a descriptor, or -1 and errno, ENOTRECOVERABLE
-     * if it is not there any more, or is not what was created.  Under the
-     * write lock, and only while the file's segment is charged.
+     * Of ways in files: opens file number file for reading and writing, and
+     * creates it if it was not created yet; returns a descriptor, or -1 and
+     * errno, ENOTRECOVERABLE if it is not there any more, or is not what was
+     * created.  Under the write lock, and only while the file's segment is
+     * charged.
      */
     int       (*open)(store_t *store, uint32_t file);
 
     /*
      * Opens the same file for reading; never creates it.  generation: of its
-     * segment.  Returns a descriptor, or -1 and errno.  Any thread.
+     * segment.  Returns a descriptor, or -1 and errno.  Any thread.  NULL if
+     * the bytes are not in files.
      */
     int       (*find)(const store_t *store, uint32_t file,
                       uint32_t generation);
+
+    /*
+     * Instead of that: reads a piece, whatever its state says, but unlike
+     * read() not for peers.  Any thread.
+     */
+    int       (*copy)(const store_t *store, uint32_t piece, void *buf,
+                      uint32_t len);
 
     /*
      * Removes what is left of a segment's generation, which was evicted: its
@@ -86,14 +100,22 @@ struct payload_s {
      * its bytes are not there, and removes what does not belong to the map.
      * Nobody uses the map yet.
      *
-     * cache: descriptor of the cache directory; dir: the map's folder
+     * cache: descriptor of the cache directory; dir: the map's folder;
+     * database: the cache's, or NULL
      */
-    void      (*scan)(map_t *map, int cache, DIR *dir);
+    void      (*scan)(map_t *map, int cache, DIR *dir,
+                      database_t *database);
 };
 
 
 /* The way in which the map says that its bytes are kept. */
 const payload_t *payload_of(const map_t *map);
+
+/*
+ * Says that a piece is being written, if that generation of it may be: 0, or an
+ * errno.  Under the lock.
+ */
+int payload_mark(store_t *store, uint32_t piece, uint32_t generation);
 
 /* Functions of ways that keep the bytes in files, by their function open. */
 int payload_write(store_t *store, uint32_t piece, uint32_t generation,
@@ -103,6 +125,7 @@ int payload_read(store_t *store, uint32_t piece, uint32_t offset, void *buf,
 
 extern const payload_t  payload_segments;
 extern const payload_t  payload_files;
+extern const payload_t  payload_sqlite;
 
 
 #endif /* _ENGINE_PAYLOAD_H_INCLUDED_ */

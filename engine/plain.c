@@ -31,7 +31,7 @@ static int plain_find(const store_t *store, uint32_t file,
     uint32_t generation);
 static void plain_evict(store_t *store, uint32_t segment,
     uint32_t generation);
-static void plain_scan(map_t *map, int cache, DIR *dir);
+static void plain_scan(map_t *map, int cache, DIR *dir, database_t *database);
 static void plain_scan_one(map_t *map, int cache, const char *root,
     uint32_t n);
 
@@ -39,12 +39,14 @@ static void plain_scan_one(map_t *map, int cache, const char *root,
 const payload_t  payload_files = {
     MAP_FILES,
     1,
+    1,
     plain_check,
     plain_charge,
     plain_write,
     payload_read,
     plain_open,
     plain_find,
+    NULL,
     plain_evict,
     plain_scan
 };
@@ -264,13 +266,14 @@ plain_evict(store_t *store, uint32_t segment, uint32_t generation)
 
 
 static void
-plain_scan(map_t *map, int cache, DIR *dir)
+plain_scan(map_t *map, int cache, DIR *dir, database_t *database)
 {
     int         fd;
     char        root[TREE_ROOT];
     uint32_t    i;
 
     (void) dir;
+    (void) database;
 
     tree_root(root, map->header->ih);
 

@@ -23,8 +23,9 @@ static int scan_is_hash(const char *name);
 static void scan_hash(uint8_t *ih, const char *name);
 static int scan_open(map_t *map, const char *file, const char *name);
 static int scan_read(const char *file);
-static void scan_payload(map_t *map, int cache, DIR *dir);
+static void scan_payload(map_t *map, const scan_t *scan, DIR *dir);
 static uint32_t scan_states(map_t *map, int trusted);
+static int scan_has_rows(void *ctx, const uint8_t *ih);
 static void scan_remove(DIR *dir, const char *folder);
 
 
@@ -66,7 +67,7 @@ scan_store(scan_t *scan, store_t **store, const char *name)
         return rc;
     }
 
-    scan_payload(&map, scan->dir, d);
+    scan_payload(&map, scan, d);
     closedir(d);
 
     scan->doubts = scan_states(&map, scan->sealed
@@ -192,7 +193,7 @@ scan_read(const char *file)
  * Counts what each segment takes on disk, and removes what is of no use.
  */
 static void
-scan_payload(map_t *map, int cache, DIR *dir)
+scan_payload(map_t *map, const scan_t *scan, DIR *dir)
 {
     uint32_t  i;
 
@@ -200,7 +201,7 @@ scan_payload(map_t *map, int cache, DIR *dir)
         map->segments[i].charged = 0;
     }
 
-    payload_of(map)->scan(map, cache, dir);
+    payload_of(map)->scan(map, scan->dir, dir, scan->database);
 }
 
 
@@ -280,6 +281,28 @@ scan_files(store_t *stores, int dir, trash_t *trash)
     }
 
     closedir(d);
+}
+
+
+void
+scan_rows(store_t *stores, database_t *database)
+{
+    if (database != NULL) {
+        database_clean(database, scan_has_rows, stores);
+    }
+}
+
+
+static int
+scan_has_rows(void *ctx, const uint8_t *ih)
+{
+    store_t  *stores, *store;
+
+    stores = ctx;
+
+    HASH_FIND(hh, stores, ih, 20, store);
+
+    return store != NULL && map_layout(&store->map) == MAP_SQLITE;
 }
 
 

@@ -16,6 +16,7 @@ typedef struct {
     int          dir;       /* descriptor of the cache directory */
     const char  *path;      /* and its name */
     files_t     *files;     /* the cache's */
+    database_t  *database;  /* the cache's, or NULL */
     int          sealed;    /* nothing can have been lost */
     uint32_t     doubts;    /* pieces in doubt, of the last store */
 } scan_t;
@@ -35,6 +36,9 @@ int scan_store(scan_t *scan, store_t **store, const char *name);
  * stores: hash by ih; dir: descriptor of the cache directory
  */
 void scan_files(store_t *stores, int dir, trash_t *trash);
+
+/* The same with rows of the database, which may be NULL. */
+void scan_rows(store_t *stores, database_t *database);
 
 
 #endif /* _ENGINE_SCAN_H_INCLUDED_ */

@@ -22,12 +22,14 @@ static int segments_find(const store_t *store, uint32_t file,
 static void segments_evict(store_t *store, uint32_t segment,
     uint32_t generation);
 static int segments_has_complete(const store_t *store, uint32_t segment);
-static void segments_scan(map_t *map, int cache, DIR *dir);
+static void segments_scan(map_t *map, int cache, DIR *dir,
+    database_t *database);
 static int segments_scan_one(map_t *map, int dir, const char *name);
 
 
 const payload_t  payload_segments = {
     MAP_SEGMENTS,
+    0,
     0,
     NULL,
     segments_charge,
@@ -35,6 +37,7 @@ const payload_t  payload_segments = {
     payload_read,
     segments_open,
     segments_find,
+    NULL,
     segments_evict,
     segments_scan
 };
@@ -144,11 +147,12 @@ segments_evict(store_t *store, uint32_t segment, uint32_t generation)
  * another length and temporary ones are removed.
  */
 static void
-segments_scan(map_t *map, int cache, DIR *dir)
+segments_scan(map_t *map, int cache, DIR *dir, database_t *database)
 {
     struct dirent  *entry;
 
     (void) cache;
+    (void) database;
 
     while ((entry = readdir(dir)) != NULL) {
 

@@ -62,6 +62,7 @@ struct store_s {
     int                dir;     /* descriptor of the cache directory */
     files_t           *files;   /* the cache's */
     counters_t        *counters;    /* the cache's */
+    database_t        *database;    /* the cache's, or NULL */
 
     pthread_rwlock_t   lock;
 

@@ -506,7 +506,7 @@ upload_segment(upload_t *upload, uint32_t n)
     size = content->total - begin;
     size = (size < content->segment_size) ? size : content->segment_size;
 
-    if (!torrent->store->payload->whole) {
+    if (!torrent->store->payload->copied) {
         upload_unstage(upload, upload_round(size));
         return adopt_segment(torrent, n, name, size);
     }

@@ -12,9 +12,9 @@
  *                                <----     REPLY
  *
  * Bytes are written once, by the worker: a file of the upload is renamed to be
- * a segment; a job copies it if the torrent is kept in files.  What is staged
- * counts for the limit of the cache until the request ends, or its segments
- * count.
+ * a segment; a job copies it if the torrent is kept in files or a database.
+ * What is staged counts for the limit of the cache until the request ends, or
+ * its segments count.
  *
  * Who writes to a folder has it locked; one that is not locked is removed when
  * the engine starts, and some time after an upload has ended.

@@ -2,6 +2,7 @@
 #include <ngx_config.h>
 #include <ngx_core.h>
 #include <ngx_http.h>
+#include "ngx_http_confluence_extent.h"
 #include "ngx_http_confluence_module.h"
 
 
@@ -10,15 +11,15 @@
  * go with what surrounds it; what is sent need not wait for what follows.  All
  * of them are of one file of the payload, most often a segment: a slow client
  * keeps the space of what it holds when that is evicted, and the limit of the
- * cache does not know of it.
+ * cache does not know of it.  Of a database it is one, in memory.
  */
 #define NGX_HTTP_CONFLUENCE_BUFS   4
 
-/* tries to get at an extent that is evicted meanwhile */
-#define NGX_HTTP_CONFLUENCE_TRIES  8
-
 /* zeros that lie nowhere are sent from memory */
 #define NGX_HTTP_CONFLUENCE_ZEROS  16384
+
+/* a database that is busy is asked again after so long, ms */
+#define NGX_HTTP_CONFLUENCE_BUSY   10
 
 
 typedef struct {
@@ -32,16 +33,15 @@ static ngx_uint_t ngx_http_confluence_body_pending(ngx_http_request_t *r,
     ngx_http_confluence_data_t *d);
 static ngx_int_t ngx_http_confluence_body_wait(ngx_http_request_t *r,
     ngx_http_confluence_ctx_t *ctx);
+static ngx_int_t ngx_http_confluence_body_retry(ngx_http_request_t *r,
+    ngx_http_confluence_ctx_t *ctx);
 static ngx_int_t ngx_http_confluence_body_fill(ngx_http_request_t *r,
     ngx_http_confluence_ctx_t *ctx, ngx_chain_t **out);
 static void ngx_http_confluence_body_next(ngx_http_confluence_data_t *d);
 static ngx_int_t ngx_http_confluence_body_extent(ngx_http_request_t *r,
     ngx_http_confluence_data_t *d, int64_t *held, ngx_chain_t **out);
-static ngx_int_t ngx_http_confluence_body_find(ngx_http_request_t *r,
-    ngx_http_confluence_data_t *d, ngx_uint_t direct, int64_t held,
-    map_extent_t *extent, ngx_http_confluence_segment_t **segment);
-static void ngx_http_confluence_body_missing(ngx_http_request_t *r,
-    ngx_http_confluence_data_t *d, uint64_t offset);
+static ngx_int_t ngx_http_confluence_body_row(ngx_http_request_t *r,
+    ngx_http_confluence_data_t *d, int64_t *held, ngx_chain_t **out);
 static ngx_int_t ngx_http_confluence_body_text(ngx_http_request_t *r,
     ngx_http_confluence_data_t *d, ngx_str_t *text, ngx_chain_t **out);
 static ngx_chain_t *ngx_http_confluence_body_buf(ngx_http_request_t *r,
@@ -93,6 +93,10 @@ ngx_http_confluence_body_run(ngx_http_request_t *r,
             }
 
             rc = ngx_http_confluence_body_fill(r, ctx, &out);
+
+            if (rc == NGX_AGAIN) {
+                return ngx_http_confluence_body_retry(r, ctx);
+            }
 
             if (rc != NGX_OK) {
                 ngx_http_confluence_body_release(out);
@@ -166,7 +170,32 @@ ngx_http_confluence_body_wait(ngx_http_request_t *r,
 }
 
 
-/* Makes buffers of what is complete at the position; none if nothing is. */
+/* A database is busy: for a moment, during which nothing else is awaited. */
+
+static ngx_int_t
+ngx_http_confluence_body_retry(ngx_http_request_t *r,
+    ngx_http_confluence_ctx_t *ctx)
+{
+    ngx_event_t  *wev;
+
+    wev = r->connection->write;
+
+    if (wev->timer_set && !wev->delayed) {
+        ngx_del_timer(wev);
+    }
+
+    ngx_http_confluence_wait_over(ctx);
+
+    ctx->data->retry = 1;
+
+    return ngx_http_confluence_wait(r, ctx, NGX_HTTP_CONFLUENCE_BUSY);
+}
+
+
+/*
+ * Makes buffers of what is complete at the position; none if nothing is.
+ * Returns NGX_AGAIN if something is, and can be had in a moment.
+ */
 
 static ngx_int_t
 ngx_http_confluence_body_fill(ngx_http_request_t *r,
@@ -181,6 +210,12 @@ ngx_http_confluence_body_fill(ngx_http_request_t *r,
     ngx_http_confluence_range_t  *range;
 
     d = ctx->data;
+
+    if (d->retry) {
+        d->retry = 0;
+        ngx_http_confluence_wait_over(ctx);
+    }
+
     b = NULL;
     held = -1;
     ll = out;
@@ -202,7 +237,7 @@ ngx_http_confluence_body_fill(ngx_http_request_t *r,
             rc = ngx_http_confluence_body_text(r, d, &d->trailer, ll);
         }
 
-        if (rc == NGX_DECLINED) {
+        if (rc == NGX_DECLINED || (rc == NGX_AGAIN && b)) {
             break;
         }
 
@@ -280,11 +315,15 @@ ngx_http_confluence_body_extent(ngx_http_request_t *r,
     ngx_http_confluence_buf_t      *cb;
     ngx_http_confluence_segment_t  *segment;
 
+    if (map_layout(&d->torrent->map) == MAP_SQLITE) {
+        return ngx_http_confluence_body_row(r, d, held, out);
+    }
+
     clcf = ngx_http_get_module_loc_conf(r, ngx_http_core_module);
 
     direct = (clcf->directio <= d->length);
 
-    rc = ngx_http_confluence_body_find(r, d, direct, *held, &extent, &segment);
+    rc = ngx_http_confluence_extent(r, d, direct, *held, &extent, &segment);
 
     if (rc != NGX_OK) {
         return rc;
@@ -292,9 +331,10 @@ ngx_http_confluence_body_extent(ngx_http_request_t *r,
 
     if (segment == NULL) {
         zeros.data = ngx_http_confluence_zeros;
-        zeros.len = (size_t) extent.length;
+        zeros.len = (size_t) ngx_min(extent.length,
+                                     NGX_HTTP_CONFLUENCE_ZEROS);
 
-        d->pos += (off_t) extent.length;
+        d->pos += (off_t) zeros.len;
 
         return ngx_http_confluence_body_text(r, d, &zeros, out);
     }
@@ -329,89 +369,40 @@ ngx_http_confluence_body_extent(ngx_http_request_t *r,
 }
 
 
-/*
- * Finds what is complete at the position, and takes a reference to the file in
- * which it lies; there is none if it is zeros.  Returns NGX_DECLINED if nothing
- * is complete, or if it is of another segment than the held one, which is -1 if
- * any will do.
- */
+/* The same of a database, out of which bytes are copied: one row at a time. */
 
 static ngx_int_t
-ngx_http_confluence_body_find(ngx_http_request_t *r,
-    ngx_http_confluence_data_t *d, ngx_uint_t direct, int64_t held,
-    map_extent_t *extent, ngx_http_confluence_segment_t **segment)
+ngx_http_confluence_body_row(ngx_http_request_t *r,
+    ngx_http_confluence_data_t *d, int64_t *held, ngx_chain_t **out)
 {
-    off_t       end;
-    uint64_t    offset, run;
-    ngx_int_t   rc;
-    ngx_uint_t  i;
+    ngx_int_t  rc;
+    ngx_str_t  text;
 
-    end = d->ranges[d->range].end;
+    /* there is one copy, and it is in use */
 
-    for (i = 0; i < NGX_HTTP_CONFLUENCE_TRIES; i++) {
-
-        if (!map_usable(&d->torrent->map)) {
-            return NGX_DECLINED;
-        }
-
-        offset = map_translate(&d->torrent->map, d->file, d->pos, &run);
-
-        if (run > (uint64_t) (end - d->pos)) {
-            run = end - d->pos;
-        }
-
-        if (map_extent(&d->torrent->map, offset, run, (uint32_t) ngx_time(),
-                       extent)
-            == 0)
-        {
-            return NGX_DECLINED;
-        }
-
-        if (extent->file == MAP_NOWHERE) {
-            extent->length = ngx_min(extent->length,
-                                     NGX_HTTP_CONFLUENCE_ZEROS);
-            *segment = NULL;
-            return NGX_OK;
-        }
-
-        if (held != -1 && held != extent->segment) {
-            return NGX_DECLINED;
-        }
-
-        rc = ngx_http_confluence_segment(d->torrent, extent, direct, segment,
-                                         r->connection->log);
-
-        if (rc == NGX_ABORT) {
-            ngx_http_confluence_body_missing(r, d, offset);
-            return NGX_ERROR;
-        }
-
-        if (rc != NGX_DECLINED) {
-            return rc;
-        }
+    if (*held != -1) {
+        return NGX_DECLINED;
     }
 
-    ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
-                  "segment %uD is evicted again and again", extent->segment);
+    rc = ngx_http_confluence_extent_copy(r, d, &text);
 
-    return NGX_ERROR;
-}
+    if (rc != NGX_OK) {
+        return rc;
+    }
 
+    if (ngx_http_confluence_body_text(r, d, &text, out) != NGX_OK) {
+        return NGX_ERROR;
+    }
 
-/* The engine is to look at it: it is fetched again, but not for this one. */
+    (*out)->buf->memory = 0;
+    (*out)->buf->temporary = 1;
 
-static void
-ngx_http_confluence_body_missing(ngx_http_request_t *r,
-    ngx_http_confluence_data_t *d, uint64_t offset)
-{
-    map_header_t               *h;
-    ngx_http_confluence_ctx_t  *ctx;
+    d->pos += (off_t) text.len;
+    d->handed += (off_t) text.len;
 
-    h = d->torrent->map.header;
-    ctx = ngx_http_get_module_ctx(r, ngx_http_confluence_module);
+    *held = 0;
 
-    ngx_http_confluence_link_missing(ctx->cache->link, h->ih,
-                                     offset / h->piece_length);
+    return NGX_OK;
 }
 
 

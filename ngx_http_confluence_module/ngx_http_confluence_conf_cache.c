@@ -210,6 +210,11 @@ ngx_http_confluence_conf_layout(ngx_conf_t *cf,
         return NULL;
     }
 
+    if (value->len == 6 && ngx_strncmp(value->data, "sqlite", 6) == 0) {
+        cache->layout = ENGINE_SQLITE;
+        return NULL;
+    }
+
     return "invalid value";
 }
 

@@ -75,6 +75,9 @@ ngx_http_confluence_count_sent(ngx_http_confluence_data_t *d)
     for (cl = d->busy; cl; cl = cl->next) {
         if (cl->buf->in_file) {
             sent -= cl->buf->file_last - cl->buf->file_pos;
+
+        } else if (cl->buf->temporary) {
+            sent -= cl->buf->last - cl->buf->pos;
         }
     }
 

@@ -215,6 +215,7 @@ typedef struct {
 
     ngx_chain_t                    *free;
     ngx_chain_t                    *busy;
+    u_char                         *copy;       /* of a database's row */
 
     unsigned                        limited:1;  /* ranges were decided */
     unsigned                        held:1;     /* by the header filter */
@@ -222,6 +223,7 @@ typedef struct {
     unsigned                        invalid:1;  /* malformed Range */
     unsigned                        part:1;     /* header of it was sent */
     unsigned                        last:1;     /* all was handed out */
+    unsigned                        retry:1;    /* it waits for a database */
 } ngx_http_confluence_data_t;
 
 

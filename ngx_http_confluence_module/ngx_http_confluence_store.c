@@ -326,6 +326,7 @@ ngx_http_confluence_store_sweep(ngx_http_confluence_store_t *store)
     ngx_http_confluence_torrent_t  *torrent;
 
     ngx_http_confluence_segments_sweep(store);
+    ngx_http_confluence_rows_close(store);
 
     for (q = ngx_queue_head(&store->idle_torrents);
          q != ngx_queue_sentinel(&store->idle_torrents);

@@ -15,9 +15,12 @@
  *  3. A retired map is stale in the same way; the next request opens the new
  *     one.
  *
+ * Of a torrent in a database there are no descriptors: bytes are copied, row by
+ * row, by a reader of which there is one for all torrents of the cache.
+ *
  * One store per cache and worker process; nothing here is shared, nothing
- * blocks but open(), mmap() and close() of local files.  The limit on idle
- * descriptors is one for all stores, since that on descriptors is.
+ * blocks but open(), mmap(), read() and close() of local files.  The limit on
+ * idle descriptors is one for all stores, since that on descriptors is.
  */
 
 #ifndef _NGX_HTTP_CONFLUENCE_STORE_H_INCLUDED_
@@ -28,6 +31,7 @@
 #include <ngx_core.h>
 #include <engine/counters.h>
 #include <engine/map.h>
+#include <engine/rows.h>
 #include <engine/tree.h>
 
 
@@ -44,6 +48,8 @@ typedef struct {
     ngx_rbtree_node_t            aliases_sentinel;
     ngx_queue_t                  aliases_queue;
     ngx_uint_t                   aliases_n;
+
+    rows_t                      *rows;      /* NULL: not open */
 
     ngx_queue_t                  watches;   /* watch.c */
     counters_t                   counters;  /* count.c */
@@ -121,6 +127,25 @@ void ngx_http_confluence_store_evicted(ngx_http_confluence_store_t *store,
  * link to the engine was broken.
  */
 void ngx_http_confluence_store_sweep(ngx_http_confluence_store_t *store);
+
+
+/* rows.c */
+
+/*
+ * Copies bytes of an extent of a torrent in a database, from its begin on.
+ *
+ * offset: of the extent, in the piece space
+ * text: data is room for len bytes; len is set to how many were copied
+ * Returns NGX_OK; NGX_DECLINED if the segment was evicted since the extent was
+ * looked up, look again; NGX_AGAIN if the database is busy, try again in some
+ * milliseconds; NGX_ABORT (logged) if the row is not there, or not what was
+ * written; NGX_ERROR (logged).
+ */
+ngx_int_t ngx_http_confluence_rows(ngx_http_confluence_torrent_t *torrent,
+    map_extent_t *extent, uint64_t offset, ngx_str_t *text, ngx_log_t *log);
+
+/* Closes the reader: there may be another database soon. */
+void ngx_http_confluence_rows_close(ngx_http_confluence_store_t *store);
 
 
 /* segment.c */
