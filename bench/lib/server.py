@@ -38,7 +38,7 @@ http {
     uwsgi_temp_path        %(dir)s/uwsgi;
     scgi_temp_path         %(dir)s/scgi;
 
-    confluence_cache_path  %(dir)s/cache max_size=20g;
+    confluence_cache_path  %(dir)s/cache max_size=20g layout=%(layout)s;
     confluence_listen      %(torrent)s;
     confluence_dht         off;
     confluence_lsd         off;
@@ -75,6 +75,7 @@ class Nginx:
         with open(self.dir + '/nginx.conf', 'w') as f:
             f.write(CONF % {
                 'dir': self.dir,
+                'layout': bench.layout,
                 'module': bench.module,
                 'user': 'user root;' if os.getuid() == 0 else '',
                 'torrent': '127.0.0.1:%d' % free_port(),
