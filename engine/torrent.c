@@ -393,15 +393,25 @@ torrent_refuse(torrent_t *torrent, const char *text)
 static int
 torrent_open_store(torrent_t *torrent, char *err, size_t err_size)
 {
-    int         rc;
+    int         i, rc;
     engine_t   *engine;
     request_t  *request;
 
     engine = torrent->engine;
 
-    rc = cache_store(&engine->cache, &torrent->store, torrent->ih,
-                     engine->shim, torrent->id, &torrent->info, err,
-                     err_size);
+    for (i = 0; i < 2; i++) {
+        rc = cache_store(&engine->cache, &torrent->store, torrent->ih,
+                         engine->shim, torrent->id, &torrent->info, err,
+                         err_size);
+
+        /* room for its map, unless workers have all that is evicted open */
+
+        if ((rc != ENOSPC && rc != EDQUOT)
+            || cache_disk_full(&engine->cache) == 0)
+        {
+            break;
+        }
+    }
 
     if (rc != 0) {
         torrent->store = NULL;
