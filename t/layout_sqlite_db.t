@@ -241,12 +241,7 @@ sub matches {
 }
 
 sub count {
-	my ($sql) = @_;
-	my $n = `sqlite3 -cmd '.timeout 5000' $db "$sql"`;
-
-	chomp $n;
-
-	return $n;
+	return ($c->rows(@_))[0];
 }
 
 sub wait_for {

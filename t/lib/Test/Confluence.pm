@@ -816,6 +816,7 @@ sub strays {
 			$payload{$1} = 1;
 
 		} elsif ($name !~ m{^(?:lock|engine\.sock|counters|sealed
+			|pieces\.db(?:-wal|-shm)?
 			|pieces|files|metainfo|upload|trash
 			|(?:pieces|files)/[0-9a-f]{40}
 			|metainfo/[0-9a-f]{40}\.torrent)$}x)
@@ -823,6 +824,10 @@ sub strays {
 			push @strays, $name;
 		}
 	} }, glob("$self->{dir}/cache/*"));
+
+	$payload{$_} = 1 for $self->rows('SELECT lower(hex(ih)) FROM torrent'
+		. ' WHERE EXISTS (SELECT 1 FROM block WHERE block.id >='
+		. ' torrent.id << 32 AND block.id < (torrent.id + 1) << 32)');
 
 	push @strays, map { "payload of $_" } grep { !$map{$_} } keys %payload;
 	push @strays, map { "map of $_" } grep { !$payload{$_} } keys %map;
@@ -875,6 +880,22 @@ sub files_used {
 	} }, grep { -d } "$self->{dir}/cache/files");
 
 	return $sum;
+}
+
+# Of layout=sqlite: the lines that a query has for an answer; none if there is no
+# database.
+
+sub rows {
+	my ($self, $sql) = @_;
+	my $db = "$self->{dir}/cache/pieces.db";
+
+	return unless -f $db;
+
+	open my $fh, '-|', 'sqlite3', '-cmd', '.timeout 5000', $db, $sql
+		or die "Can't run sqlite3: $!\n";
+	chomp(my @lines = <$fh>);
+
+	return @lines;
 }
 
 # Kills nginx as a power cut would: all of its processes, the master first.
