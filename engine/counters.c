@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "guard.h"
 #include "io.h"
 
 
@@ -32,6 +33,7 @@ _Static_assert(sizeof(counters_header_t) == COUNTERS_HEADER, "header");
 
 static int counters_name(char *name, const char *dir, const char *file);
 static int counters_map(counters_t *c, const char *dir, unsigned stripe);
+static void counters_unmap(counters_t *c);
 static int counters_make(const char *dir);
 static void counters_header(counters_header_t *header);
 static uint64_t *counters_stripe(void *map, unsigned stripe);
@@ -81,12 +83,19 @@ counters_open(counters_t *c, const char *dir, unsigned stripe)
 void
 counters_close(counters_t *c)
 {
+    counters_unmap(c);
+    c->values = c->own;
+}
+
+
+static void
+counters_unmap(counters_t *c)
+{
     if (c->map != NULL) {
+        guard_del(c->map);
         munmap(c->map, COUNTERS_SIZE);
         c->map = NULL;
     }
-
-    c->values = c->own;
 }
 
 
@@ -130,14 +139,15 @@ counters_map(counters_t *c, const char *dir, unsigned stripe)
         return rc;
     }
 
+    guard_add(p, COUNTERS_SIZE);
+
     if (memcmp(p, &header, sizeof(header)) != 0) {
+        guard_del(p);
         munmap(p, COUNTERS_SIZE);
         return EBADMSG;
     }
 
-    if (c->map != NULL) {
-        munmap(c->map, COUNTERS_SIZE);
-    }
+    counters_unmap(c);
 
     c->map = p;
     c->values = counters_stripe(p, stripe);

@@ -23,7 +23,9 @@
  *     understood is replaced, and counting begins anew.
  *  4. Numbers of slots are part of the format: new ones are added at the end;
  *     else COUNTERS_VERSION is raised.
- *  5. A process that has no file counts in memory of its own, and adds that
+ *  5. If somebody cuts the file, each process counts on alone (guard.h), until
+ *     it opens it anew: after a restart, or a reload.
+ *  6. A process that has no file counts in memory of its own, and adds that
  *     when it gets the file.
  */
 

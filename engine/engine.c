@@ -272,9 +272,10 @@ engine_spawn(engine_t *engine)
     int       rc;
     sigset_t  all, old;
 
-    /* signals are the host's: its own thread takes them */
+    /* signals are the host's, but for that of guard.h */
 
     sigfillset(&all);
+    sigdelset(&all, SIGBUS);
     pthread_sigmask(SIG_SETMASK, &all, &old);
 
     rc = pthread_create(&engine->thread, NULL, engine_thread, engine);

@@ -22,7 +22,10 @@ namespace
 
 namespace lt = libtorrent;
 
-/* Threads inherit the mask: signals are for the host's own threads. */
+/*
+ * Threads inherit the mask: signals are for the host's own threads, but for
+ * SIGBUS, which is of whoever touches the storage.
+ */
 class signals_blocked
 {
 public:
@@ -31,6 +34,7 @@ public:
         sigset_t all;
 
         sigfillset(&all);
+        sigdelset(&all, SIGBUS);
         pthread_sigmask(SIG_SETMASK, &all, &m_old);
     }
 
