@@ -37,12 +37,14 @@ my $mb = 1024 * 1024;
 my $piece = 262144;
 
 mkdir "$dir/disk";
-open my $fh, '>', "$dir/image" or die;
+my $image = "$dir/image";
+
+open my $fh, '>', $image or die;
 truncate $fh, 96 * $mb;
 close $fh;
 
 plan(skip_all => 'no ext4 on a loop device')
-	if system("mkfs.ext4 -q -F $dir/image 2>/dev/null") != 0 || !on();
+	if system("mkfs.ext4 -q -F $image 2>/dev/null") != 0 || !on();
 
 END {
 	local $?;
@@ -87,6 +89,12 @@ for my $round (1 .. $rounds) {
 	Test::Confluence::wait_for(sub {
 		system("umount $dir/disk 2>/dev/null") == 0
 	}, 10, 'unmounted');
+
+	# a copy: mount namespaces of others may have the file system mounted
+
+	system("cp --sparse=always $image $image.");
+	unlink $image;
+	$image .= '.';
 
 	on() or die "Can't mount: $!\n";
 
@@ -200,7 +208,7 @@ sub look {
 }
 
 sub on {
-	return system("mount -o loop,commit=1 $dir/image $dir/disk 2>/dev/null")
+	return system("mount -o loop,commit=1 $image $dir/disk 2>/dev/null")
 		== 0;
 }
 
