@@ -2,13 +2,15 @@
 # make             the module for Debian's nginx: build/ngx_http_confluence_module.so
 # make install     puts it where Debian's nginx looks (DESTDIR is honoured)
 # make check       check-style, check-layers and check-release
+# make analyze     static analysers: GCC's, Clang's, cppcheck; some minutes
 # make unit        the C tests that t/unit.t runs
 # make tools       the programs in C that tests run
 # make fuzz        the fuzzers of t/fuzz that t/stress/fuzz.t runs; needs clang
 # make replay      the same without fuzzing: what t/unit.t runs
 # make clean
 #
-# SANITIZE=address,undefined   builds below build/sanitize/ with these
+# SANITIZE=address,undefined   builds below build/sanitize/ with these, or with
+#                              thread
 # NGINX_SRC=dir                the tree that Debian's nginx-dev installs
 
 SANITIZE  =
@@ -22,7 +24,7 @@ ifeq ($(SANITIZE),)
 OPT       = -g -O2 -D_FORTIFY_SOURCE=2 -fstack-protector-strong
 else
 OPT       = -g -O1 -fno-omit-frame-pointer -fsanitize=$(SANITIZE) \
-            -fno-sanitize=vptr
+            -fno-sanitize=vptr $(if $(filter thread,$(SANITIZE)),-Wno-tsan)
 endif
 
 TORRENT   = $(shell pkg-config --cflags libtorrent-rasterbar)
@@ -121,6 +123,9 @@ check-style:
 check-layers:
 	tools/check-layers
 
+analyze: $(MODULE)
+	tools/analyze
+
 # Debian's nginx logs at debug level if asked; one that cannot has no use for
 # some variables, and its build has -Werror.
 
@@ -189,4 +194,4 @@ clean:
 
 FORCE:
 
-.PHONY: all lib unit tools fuzz fuzzers replay install check check-style check-layers check-release clean FORCE
+.PHONY: all lib unit tools fuzz fuzzers replay install analyze check check-style check-layers check-release clean FORCE

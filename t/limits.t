@@ -101,7 +101,7 @@ http_get($c->url($told, route => '/data', trackers => [ $tracker ]));
 
 my $log = Test::Confluence::wait_for(sub {
 	-f "$dir/told.log" && Test::Confluence::slurp("$dir/told.log")
-}, 6, 'announce');
+}, 30, 'announce');
 
 like($log, qr/\bip=192\.0\.2\.7\b/, 'the public address is told');
 like($log, qr/\bport=\d+/, 'and the port');
