@@ -309,7 +309,7 @@ ok(eval {
 	Test::Confluence::wait_for(sub {
 		my %new = map { $_ => 1 } process(qr/worker/);
 		!grep { $new{$_} } @old
-	}, 5, 'old workers');
+	}, 20, 'old workers');
 }, 'old workers are gone');
 
 $ws = client($c->url($held, route => '/events'));
@@ -446,7 +446,7 @@ sub gone {
 	return eval {
 		Test::Confluence::wait_for(sub {
 			http_get('/status') !~ /^Infohash: $torrent->{ih}$/m
-		}, 6, 'gone');
+		}, 20, 'gone');
 	};
 }
 

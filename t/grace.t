@@ -112,6 +112,6 @@ sub gone {
 	return eval {
 		Test::Confluence::wait_for(sub {
 			http_get('/status') !~ /^Infohash: $torrent->{ih}$/m
-		}, 6, 'gone');
+		}, 20, 'gone');
 	};
 }

@@ -66,7 +66,7 @@ eval {
 	Test::Confluence::wait_for(sub {
 		%after = count();
 		!grep { $after{$_}{fds} > $before{$_}{fds} } keys %before
-	}, 5, 'descriptors');
+	}, 20, 'descriptors');
 };
 
 for my $name (sort keys %before) {

@@ -268,7 +268,7 @@ sub gone {
 
 	Test::Confluence::wait_for(sub {
 		http_get('/status') !~ /$torrent->{ih}/
-	}, 5, 'the torrent is dropped');
+	}, 20, 'the torrent is dropped');
 }
 
 # Files in the cache, when all torrents were dropped.
@@ -276,7 +276,7 @@ sub gone {
 sub left {
 	Test::Confluence::wait_for(sub {
 		http_get('/status') =~ /# Torrents: 0/
-	}, 5, 'all torrents are dropped');
+	}, 20, 'all torrents are dropped');
 
 	my $dir = $t->testdir() . '/cache';
 

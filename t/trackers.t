@@ -58,7 +58,7 @@ http {
 EOF
 }
 
-conf($t, implicit_tracker => "$base/announce/implicit", torrent_grace => '500ms');
+conf($t, implicit_tracker => "$base/announce/implicit", torrent_grace => '2s');
 
 my $torrent = $c->torrent('a.bin', size => 100000,
 	trackers => [ "$base/announce/a", "$base/announce/b" ]);
@@ -141,7 +141,7 @@ sub told {
 	my ($re) = @_;
 
 	return eval {
-		Test::Confluence::wait_for(sub { log_of('') =~ $re }, 6,
+		Test::Confluence::wait_for(sub { log_of('') =~ $re }, 20,
 			'told');
 	};
 }

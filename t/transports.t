@@ -100,7 +100,7 @@ my $fetch = $c->fetch_start($c->url($late, peers => [ $address ]));
 
 Test::Confluence::wait_for(sub {
 	http_get('/status') =~ /$late->{ih}/
-}, 5, 'the torrent is there');
+}, 20, 'the torrent is there');
 
 $seed = $c->seed_libtorrent($late, address => $address);
 

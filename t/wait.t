@@ -225,6 +225,6 @@ sub logged {
 	return eval {
 		Test::Confluence::wait_for(sub {
 			Test::Confluence::slurp("$dir/wait.log") =~ $re
-		}, 3, 'a log line');
+		}, 20, 'a log line');
 	};
 }
