@@ -47,6 +47,8 @@ http {
         listen       127.0.0.1:8080;
         server_name  localhost;
 
+        client_max_body_size 0;
+
         location / {
             confluence;
         }
@@ -70,7 +72,7 @@ my $hybrid = $c->torrent('hybrid', kind => 'hybrid', piece => 16384, files => [
 	[ 'x.bin', 20000 ], [ 'y.bin', 50001 ] ]);
 my $seed = $c->seed_libtorrent([ $many, $hybrid ]);
 
-$t->run()->plan(15);
+$t->run()->plan(18);
 
 fetched($_, 'fetched', peers => [ $seed ]) for $many, $hybrid;
 
@@ -112,6 +114,32 @@ for ('a/one.bin', 'a/two.bin', 'a/b/three.bin', 'big.bin', 'last.bin') {
 }
 
 fetched($hybrid, 'beside it');
+
+# what is in doubt is uploaded once more
+
+my $content = $c->bytes(3000000, 'upload');
+
+Test::Confluence::spew("$dir/up.bin", $content);
+my $r = upload();
+is($r->{status}, 200, 'upload');
+
+my ($file) = grep { -f } glob "$dir/cache/files/*/{up.bin,up.bin/up.bin}";
+my ($ih) = $file =~ m!/(\w{40})/!;
+
+$c->kill_all();
+$c->reboot();
+Test::Confluence::flip($file, 1000000);
+start();
+
+my $again = upload();
+is($again->{body}, $r->{body}, 'uploaded in doubt');
+
+ok($c->fetch("/data?ih=$ih")->{body} eq $content, 'served');
+
+sub upload {
+	return $c->fetch({ url => '/upload', args => [ '-F', 'name=up.bin',
+		'-F', "files=\@$dir/up.bin" ] });
+}
 
 sub fetched {
 	my ($torrent, $name, @args) = @_;

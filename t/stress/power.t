@@ -68,7 +68,7 @@ my %sum;
 for my $round (1 .. $rounds) {
 	my $sealed = $round % 4 == 0;
 
-	conf($round, $sealed ? 60 : 20 + $round % 3 * 20);
+	conf($round, $sealed ? 60 : 20 + $round % 5 * 10);
 	$c->reboot();
 	$t->run();
 	life($sealed);
@@ -148,7 +148,8 @@ sub life {
 		sleep(rand 0.3);
 
 		my @files = grep { -f } glob("$dir/disk/cache/pieces/*/*"),
-			glob("$dir/disk/cache/files/*/*/*");
+			glob("$dir/disk/cache/files/*/*/*"),
+			glob("$dir/disk/cache/*.db*");
 
 		# all; some, among them maps that tell of what is not there
 
@@ -232,7 +233,7 @@ sub start {
 
 sub conf {
 	my ($round, $size) = @_;
-	my $layout = $round % 2 ? 'segments' : 'files';
+	my $layout = (qw/ segments files sqlite /)[$round % 3];
 
 	my $conf = $c->conf(
 		cache_path => "$dir/disk/cache max_size=${size}m layout=$layout",
