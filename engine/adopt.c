@@ -10,15 +10,17 @@
 
 #include "io.h"
 #include "reader.h"
+#include "torrent.h"
 
 
 struct adopt_s {
     job_t       job;
+    engine_t   *engine;
     store_t    *store;          /* a reference */
-    int         dir;            /* the cache directory */
     char        from[80];
     uint32_t    first;          /* pieces */
     uint32_t    n;
+    uint32_t    copied;         /* of n, the first ones */
     int         rc;
     unsigned    done:1;
     unsigned    forgotten:1;
@@ -128,9 +130,7 @@ adopt_copy(torrent_t *torrent, jobs_t *jobs, adopt_t **adopt,
     *adopt = NULL;
 
     if (rc == 0) {
-        (void) unlinkat(a->dir, a->from, 0);
-        (void) shim_have(torrent->engine->shim, torrent->id, a->first, a->n);
-        reader_have(torrent, a->first, a->n);
+        (void) unlinkat(a->engine->cache.dir, a->from, 0);
     }
 
     adopt_free(a);
@@ -156,8 +156,8 @@ adopt_start(torrent_t *torrent, jobs_t *jobs, adopt_t **adopt,
     }
 
     a->job.run = adopt_run;
+    a->engine = torrent->engine;
     a->store = torrent->store;
-    a->dir = torrent->engine->cache.dir;
     a->first = begin / length;
     a->n = (size + length - 1) / length;
     snprintf(a->from, sizeof(a->from), "%s", from);
@@ -171,7 +171,7 @@ adopt_start(torrent_t *torrent, jobs_t *jobs, adopt_t **adopt,
     rc = 0;
 
     for (i = a->first; rc == 0 && i < a->first + a->n; i++) {
-        rc = cache_reserve(&torrent->engine->cache, a->store, i, 0);
+        rc = cache_reserve(&a->engine->cache, a->store, i, 0);
 
         /* what is in doubt is written anew */
 
@@ -208,7 +208,7 @@ adopt_run(job_t *job)
 
     a = (adopt_t *) job;
 
-    fd = openat(a->dir, a->from, O_RDONLY|O_CLOEXEC|O_NOFOLLOW);
+    fd = openat(a->engine->cache.dir, a->from, O_RDONLY|O_CLOEXEC|O_NOFOLLOW);
 
     if (fd == -1) {
         a->rc = errno;
@@ -220,6 +220,10 @@ adopt_run(job_t *job)
 
     for (i = 0; a->rc == 0 && i < a->n; i++) {
         a->rc = job_canceled(job) ? ECANCELED : adopt_piece(a, fd, buf, i);
+
+        if (a->rc == 0) {
+            a->copied++;
+        }
     }
 
     free(buf);
@@ -294,10 +298,37 @@ adopt_forget(adopt_t *adopt)
 }
 
 
+/*
+ * Tells of what was copied; the rest gives its space back, unless a reader
+ * wants it.
+ */
 static void
 adopt_free(adopt_t *adopt)
 {
+    uint32_t    i;
+    engine_t   *engine;
+    torrent_t  *torrent;
+
     TAILQ_REMOVE(&adopt->store->windows, &adopt->window, link);
+
+    engine = adopt->engine;
+    torrent = torrent_find(engine, adopt->store->ih);
+
+    if (torrent != NULL
+        && torrent->store == adopt->store
+        && adopt->copied != 0)
+    {
+        (void) shim_have(engine->shim, torrent->id, adopt->first,
+                         adopt->copied);
+        reader_have(torrent, adopt->first, adopt->copied);
+    }
+
+    for (i = adopt->copied; i < adopt->n; i++) {
+        if (!(store_state(adopt->store, adopt->first + i) & MAP_PRIORITY)) {
+            cache_unreserve(&engine->cache, adopt->store, adopt->first + i, 0);
+        }
+    }
+
     store_release(adopt->store);
     free(adopt);
 }

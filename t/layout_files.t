@@ -107,7 +107,7 @@ $conf->(
 	torrent_grace => '1h',
 );
 
-$t->run()->plan(52);
+$t->run()->plan(54);
 
 # data, whole and in parts
 
@@ -243,6 +243,19 @@ $t->run();
 
 $r = $c->fetch($c->url($other));
 is($r->{sha256}, sha256_hex($other->{whole}), 'after kill -9');
+
+# an upload that is there, and fits no second time while it is copied: what was
+# reserved for the copy is free again
+
+Test::Confluence::spew("$dir/upload.bin", $c->bytes(13 * $mb, 1));
+
+$r = $c->fetch({ url => '/upload', args => [ '-F', 'name=upload.bin',
+	'-F', "files=\@$dir/upload.bin" ] });
+is($r->{status}, 507, 'no room for the copy of an upload');
+
+my ($counted) = http_get('/status') =~ /^Cache: (\d+) bytes/m;
+
+cmp_ok($counted - $c->files_used(), '<', $mb, 'nothing is counted for it');
 
 sub mtime {
 	my ($file) = @_;
