@@ -392,10 +392,7 @@ ngx_int_t ngx_http_confluence_disposition(ngx_http_request_t *r,
 ngx_uint_t ngx_http_confluence_known(ngx_http_request_t *r,
     ngx_http_confluence_ctx_t *ctx);
 
-/*
- * Takes back a header that filters have worked on, for an error to be sent
- * instead of what the header was for.
- */
+/* Takes back a header that filters worked on: an error is sent instead. */
 void ngx_http_confluence_reset_header(ngx_http_request_t *r,
     ngx_http_confluence_ctx_t *ctx);
 
@@ -437,6 +434,9 @@ void ngx_http_confluence_wait_over(ngx_http_confluence_ctx_t *ctx);
  * most.  Returns as ngx_http_confluence_wait().
  */
 ngx_int_t ngx_http_confluence_wait_client(ngx_http_request_t *r);
+
+/* Waits until others had their turn.  Returns NGX_AGAIN. */
+ngx_int_t ngx_http_confluence_wait_turn(ngx_http_confluence_ctx_t *ctx);
 
 /* Answers for a wait that took too long, or that the engine ended. */
 ngx_int_t ngx_http_confluence_wait_failed(ngx_http_request_t *r,

@@ -242,9 +242,7 @@ ngx_http_confluence_state_body(ngx_http_request_t *r,
         }
     }
 
-    ngx_post_event(&ctx->wake, &ngx_posted_next_events);
-
-    return NGX_AGAIN;
+    return ngx_http_confluence_wait_turn(ctx);
 }
 
 

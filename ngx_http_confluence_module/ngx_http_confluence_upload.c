@@ -291,12 +291,9 @@ ngx_http_confluence_upload_body(ngx_http_request_t *r,
         }
     }
 
-    /* others have their turn */
-
     r->read_event_handler = ngx_http_confluence_upload_read_handler;
-    ngx_post_event(&ctx->wake, &ngx_posted_next_events);
 
-    return NGX_AGAIN;
+    return ngx_http_confluence_wait_turn(ctx);
 }
 
 

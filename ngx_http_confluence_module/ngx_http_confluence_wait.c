@@ -11,6 +11,9 @@
  */
 #define NGX_HTTP_CONFLUENCE_ENGINE_TIMEOUT  5000    /* ms */
 
+/* a turn comes at once; the time does not matter */
+#define NGX_HTTP_CONFLUENCE_TURN_TIMEOUT    60000   /* ms */
+
 
 static void ngx_http_confluence_wake_handler(ngx_event_t *ev);
 static void ngx_http_confluence_write_handler(ngx_http_request_t *r);
@@ -85,6 +88,10 @@ ngx_http_confluence_wake_handler(ngx_event_t *ev)
     c = r->connection;
 
     ngx_http_set_log_request(c->log, r);
+
+    if (!ctx->waiting && ev->timer_set) {
+        ngx_del_timer(ev);
+    }
 
     if (ev->timedout) {
         ev->timedout = 0;
@@ -222,6 +229,21 @@ ngx_http_confluence_wait_client(ngx_http_request_t *r)
 }
 
 
+ngx_int_t
+ngx_http_confluence_wait_turn(ngx_http_confluence_ctx_t *ctx)
+{
+    /* a worker that exits gracefully does not look at what is posted */
+
+    if (!ctx->wake.timer_set) {
+        ngx_add_timer(&ctx->wake, NGX_HTTP_CONFLUENCE_TURN_TIMEOUT);
+    }
+
+    ngx_post_event(&ctx->wake, &ngx_posted_next_events);
+
+    return NGX_AGAIN;
+}
+
+
 void
 ngx_http_confluence_wait_over(ngx_http_confluence_ctx_t *ctx)
 {
@@ -307,6 +329,10 @@ ngx_http_confluence_stop(ngx_http_confluence_ctx_t *ctx)
 
     if (ctx->wake.posted) {
         ngx_delete_posted_event(&ctx->wake);
+    }
+
+    if (ctx->wake.timer_set) {
+        ngx_del_timer(&ctx->wake);
     }
 
     if (w->reply_fd != NGX_INVALID_FILE) {

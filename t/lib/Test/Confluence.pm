@@ -908,10 +908,14 @@ sub kill_all {
 
 	kill 'KILL', $_ for $group, @children;
 
+	# whoever is a zombie has closed its sockets
+
 	wait_for(sub {
 		waitpid($group, POSIX::WNOHANG());
-		!kill(0, $group)
-	}, 5, 'killed');
+		!kill(0, $group) && !grep {
+			(eval { slurp("/proc/$_/stat") } || ') Z ') !~ /\) [ZX] /
+		} @children
+	}, 10, 'killed');
 
 	unlink "$self->{dir}/nginx.pid";
 }
