@@ -1,7 +1,7 @@
 #!/usr/bin/perl
 
-# kill -9 of the engine, of workers, and of all of nginx, again and again, while
-# clients read: no wrong byte, nothing cut but what the killed were sending,
+# kill -9 of the engine, also while another takes over, of workers, and of all of
+# nginx, again and again, while clients read: no wrong byte, nothing cut but what the killed were sending,
 # nothing left behind.
 
 use warnings;
@@ -22,7 +22,7 @@ select STDERR; $| = 1;
 select STDOUT; $| = 1;
 
 my $mb = 1024 * 1024;
-my @kills = qw/ engine worker workers all /;
+my @kills = qw/ engine takeover worker workers all /;
 
 # In segments that are evicted all the time, half of what is read fits; files
 # of a torrent that is read are not evicted, thus torrents of their own for each
@@ -30,11 +30,11 @@ my @kills = qw/ engine worker workers all /;
 
 my %layouts = (
 	segments => { max => 64, grace => '1s', torrents => 3, size => 43,
-		engine => 60, worker => 30, workers => 15, all => 10 },
-	files => { max => 512, grace => '1h', torrents => 12, size => 24,
-		engine => 25, worker => 10, workers => 5, all => 10 },
+		engine => 60, takeover => 30, worker => 30, workers => 15, all => 10 },
+	files => { max => 512, grace => '1h', torrents => 15, size => 24,
+		engine => 25, takeover => 15, worker => 10, workers => 5, all => 10 },
 	sqlite => { sqlite => 1, max => 64, grace => '1s', torrents => 3, size => 43,
-		engine => 25, worker => 10, workers => 5, all => 10 },
+		engine => 25, takeover => 15, worker => 10, workers => 5, all => 10 },
 );
 
 my $t = Test::Nginx->new()->has(qw/http/);
@@ -43,7 +43,7 @@ my $c = Test::Confluence->new($t)->has('libtorrent', 'sqlite3');
 my $hot = $c->torrent('hot.bin', size => 6 * $mb, piece => 65536);
 my ($layout, %torrents, $seed, %before);
 
-$t->plan(130);
+$t->plan(160);
 
 srand(4711);
 
@@ -160,7 +160,7 @@ sub kills {
 
 	# when workers die others have their names before they are asked
 	my @cut = grep { $_->{what} eq 'cut' && !$killed{$_->{worker}}
-		&& ($what eq 'engine' || $_->{got}) } @{ $r->{failed} };
+		&& ($what !~ /^worker|all/ || $_->{got}) } @{ $r->{failed} };
 
 	is($r->{wrong}, 0, "$name: no wrong byte") or explain_failed($r);
 	is_deeply(\@cut, [], "$name: nothing else is cut");
@@ -192,7 +192,6 @@ sub killing {
 
 	my $re = $what eq 'engine' ? qr/^cache manager/ : qr/^worker process/;
 	my @old = $c->processes($re);
-	my $n = @old;
 
 	if ($what eq 'all') {
 		$c->kill_all();
@@ -200,16 +199,44 @@ sub killing {
 		return @old;
 	}
 
-	@old = $old[$i % @old] if $what eq 'worker';
-	kill 'KILL', @old;
+	return takeover(@old) if $what eq 'takeover';
+
+	my @killed = $what eq 'worker' ? $old[$i % @old] : @old;
+
+	kill 'KILL', @killed;
+	others($re, scalar @old, @killed);
+
+	return $what eq 'engine' ? () : @killed;
+}
+
+# A reload, in which the engines that are there are killed sooner or later.
+
+sub takeover {
+	my (@workers) = @_;
+
+	$t->reload();
+	sleep(rand(0.4));
+
+	my @engines = $c->processes(qr/^cache manager/);
+
+	kill 'KILL', @engines;
+	others(qr/^cache manager/, 1, @engines);
+	others(qr/^worker process$/, 3, @workers);
+
+	return ();
+}
+
+# So many are there, and none of the old ones.
+
+sub others {
+	my ($re, $n, @old) = @_;
+
+	my %old = map { $_ => 1 } @old;
 
 	Test::Confluence::wait_for(sub {
 		my @new = $c->processes($re);
-		my %new = map { $_ => 1 } @new;
-		@new == $n && !grep { $new{$_} } @old;
-	}, 20, "$what respawned");
-
-	return $what eq 'engine' ? () : @old;
+		@new == $n && !grep { $old{$_} } @new;
+	}, 20, "$n of $re");
 }
 
 # All clients get something.
