@@ -63,7 +63,7 @@ my $piece = 65536;
 my $held = $c->torrent('held.bin', size => 3 * $piece + 100, piece => $piece);
 my $peer = $c->seed_scripted($held, mode => 'hold');
 
-$t->run()->plan(58);
+$t->run()->plan(62);
 
 # a complete torrent
 
@@ -243,6 +243,20 @@ cmp_ok($found, '>', 0.99 * $n, 'large answer is whole');
 cmp_ok($found, '<=', $n, 'and no larger');
 cmp_ok(memory() - $memory, '<', 16384, 'large answer takes little memory');
 like($tail, qr/\]\x0a\x0d\x0a0\x0d\x0a\x0d\x0a\z|\A\z/, 'and ended');
+
+# a worker that is to leave sends it all
+
+for my $i (1 .. 4) {
+	$s = http("GET $url HTTP/1.1\x0d\x0aHost: x\x0d\x0aConnection: close"
+		. "\x0d\x0a\x0d\x0a", start => 1);
+	sysread($s, $tail, 1048576);
+	$t->reload();
+
+	$tail = substr($tail, -20) while sysread($s, $tail, 4194304,
+		length $tail);
+	like($tail, qr/\]\x0a\x0d\x0a0\x0d\x0a\x0d\x0a\z/,
+		"whole over a reload, $i");
+}
 
 sub element {
 	my (%o) = @_;
