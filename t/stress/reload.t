@@ -37,7 +37,7 @@ my $held = $c->torrent('held.bin', size => $mb);
 my $seed = $c->seed_libtorrent([ $hot, @cold ]);
 my $port = Test::Confluence::free_port();
 
-$t->plan(29);
+$t->plan(32);
 
 write_conf();
 start();
@@ -129,19 +129,23 @@ for my $back (1, 0) {
 
 ended('upgrades of the binary');
 
-# the same with the torrents' own files
+# other layouts
 
-write_conf(path => 'files', layout => 'files', max => 512, grace => '1h');
-reload();
-
-$streams = $c->streams(clients());
-
-for (1 .. 15) {
+for my $o ({ layout => 'files', max => 512, grace => '1h' },
+	{ layout => 'sqlite' })
+{
+	write_conf(path => $o->{layout}, %$o);
 	reload();
-	progress();
-}
 
-ended('15 reloads, layout=files');
+	$streams = $c->streams(clients());
+
+	for (1 .. 15) {
+		reload();
+		progress();
+	}
+
+	ended("15 reloads, layout=$o->{layout}");
+}
 
 # quit lets all end
 
