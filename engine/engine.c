@@ -22,6 +22,7 @@
 #include "lock.h"
 #include "log.h"
 #include "ports.h"
+#include "prune.h"
 #include "reader.h"
 #include "reply.h"
 #include "server.h"
@@ -357,6 +358,8 @@ engine_thread(void *data)
                    "counters of \"%s\" cannot be opened, what is counted is "
                    "not kept", engine->conf.path);
     }
+
+    prune_start(engine);
 
     if (engine->cache.database != NULL
         && database_damaged(engine->cache.database))

@@ -11,6 +11,7 @@
 
 #include "io.h"
 #include "log.h"
+#include "prune.h"
 
 
 #define METAINFO_NAME  64
@@ -190,6 +191,9 @@ metainfo_write(engine_t *engine, const char *name, const void *buf,
 
     if (err != 0) {
         (void) unlinkat(engine->cache.dir, temp, 0);
+
+    } else {
+        prune_note(engine, len);
     }
 
     return err;

@@ -160,6 +160,7 @@ struct engine_s {
     engine_conf_t              conf;        /* strings are copies */
     shim_t                    *shim;
     cache_t                    cache;
+    uint64_t                   metainfo_used;   /* bytes (prune.h) */
 
     torrent_t                 *torrents;    /* by ih */
     torrent_t                 *ids;         /* the same, by the shim's id */
