@@ -114,7 +114,7 @@ guard_handler(int signo, siginfo_t *info, void *context)
 static int
 guard_replace(uintptr_t address)
 {
-    void      *page;
+    void      *p, *page;
     unsigned   i;
     uintptr_t  begin;
 
@@ -126,9 +126,12 @@ guard_replace(uintptr_t address)
         {
             page = (void *) (address & ~(guard_page - 1));
 
-            return (mmap(page, guard_page, PROT_READ|PROT_WRITE,
-                         MAP_PRIVATE|MAP_ANONYMOUS|MAP_FIXED, -1, 0)
-                    == page) ? 0 : -1;
+            /* of no file: the descriptor is ignored */
+
+            p = mmap(page, guard_page, PROT_READ|PROT_WRITE,
+                     MAP_PRIVATE|MAP_ANONYMOUS|MAP_FIXED, 0, 0);
+
+            return (p == page) ? 0 : -1;
         }
     }
 
