@@ -2,6 +2,7 @@
 #include "io.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdint.h>
 #include <unistd.h>
 
@@ -63,4 +64,28 @@ io_pread(int fd, void *buf, size_t len, off_t offset)
     }
 
     return 0;
+}
+
+
+DIR *
+io_opendir(int dir, const char *name)
+{
+    int   fd, err;
+    DIR  *d;
+
+    fd = openat(dir, name, O_RDONLY|O_DIRECTORY|O_CLOEXEC|O_NOFOLLOW);
+
+    if (fd == -1) {
+        return NULL;
+    }
+
+    d = fdopendir(fd);
+
+    if (d == NULL) {
+        err = errno;
+        close(fd);
+        errno = err;
+    }
+
+    return d;
 }

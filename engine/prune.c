@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "cache.h"
+#include "io.h"
 #include "log.h"
 #include "magnet.h"
 #include "torrent.h"
@@ -64,25 +65,17 @@ prune_note(engine_t *engine, uint64_t bytes)
 static void
 prune(engine_t *engine)
 {
-    int       fd;
     DIR      *dir;
     size_t    i, next;
     prune_t   p;
     unsigned  needed;
     uint64_t  bound, used;
 
-    fd = openat(engine->cache.dir, "metainfo",
-                O_RDONLY|O_DIRECTORY|O_CLOEXEC|O_NOFOLLOW);
-    dir = (fd != -1) ? fdopendir(fd) : NULL;
+    dir = io_opendir(engine->cache.dir, "metainfo");
 
     if (dir == NULL) {
         engine_log(engine, ENGINE_LOG_CRIT, errno,
                    "metainfo cannot be listed");
-
-        if (fd != -1) {
-            close(fd);
-        }
-
         engine->metainfo_used = 0;
         return;
     }
@@ -123,7 +116,7 @@ prune(engine_t *engine)
         used -= p.list[i].size;
 
         for ( /* void */ ; i < next; i++) {
-            (void) unlinkat(fd, p.list[i].name, 0);
+            (void) unlinkat(dirfd(dir), p.list[i].name, 0);
         }
     }
 

@@ -7,6 +7,7 @@
 #include <sys/file.h>
 #include <unistd.h>
 
+#include "io.h"
 #include "log.h"
 #include "manifest.h"
 
@@ -58,7 +59,6 @@ sweep_done(sweep_t *sweep)
 static void
 sweep_run(job_t *job)
 {
-    int             fd;
     DIR            *dir;
     sweep_t        *sweep;
     struct dirent  *entry;
@@ -66,17 +66,9 @@ sweep_run(job_t *job)
     sweep = (sweep_t *) job;
     sweep->left = 0;
 
-    fd = openat(sweep->dir, MANIFEST_FOLDER,
-                O_RDONLY|O_DIRECTORY|O_CLOEXEC|O_NOFOLLOW);
-
-    if (fd == -1) {
-        return;
-    }
-
-    dir = fdopendir(fd);
+    dir = io_opendir(sweep->dir, MANIFEST_FOLDER);
 
     if (dir == NULL) {
-        close(fd);
         return;
     }
 
@@ -101,26 +93,18 @@ sweep_run(job_t *job)
 static void
 sweep_folder(int dir, const char *name)
 {
-    int             fd;
     DIR            *d;
     struct dirent  *entry;
 
-    fd = openat(dir, name, O_RDONLY|O_DIRECTORY|O_CLOEXEC|O_NOFOLLOW);
+    d = io_opendir(dir, name);
 
-    if (fd == -1) {
+    if (d == NULL) {
         (void) unlinkat(dir, name, 0);
         return;
     }
 
-    if (flock(fd, LOCK_EX|LOCK_NB) == -1) {
-        close(fd);
-        return;
-    }
-
-    d = fdopendir(fd);
-
-    if (d == NULL) {
-        close(fd);
+    if (flock(dirfd(d), LOCK_EX|LOCK_NB) == -1) {
+        closedir(d);
         return;
     }
 
@@ -129,7 +113,7 @@ sweep_folder(int dir, const char *name)
         if (strcmp(entry->d_name, ".") != 0
             && strcmp(entry->d_name, "..") != 0)
         {
-            (void) unlinkat(fd, entry->d_name, 0);
+            (void) unlinkat(dirfd(d), entry->d_name, 0);
         }
     }
 

@@ -10,6 +10,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "io.h"
+
 
 #define TRASH_FOLDER  "trash"
 #define TRASH_DEPTH   128       /* folders in folders, more than are made */
@@ -159,26 +161,17 @@ trash_thread(void *data)
 static void
 trash_empty(trash_t *trash)
 {
-    int             fd;
     DIR            *dir;
     struct dirent  *entry;
 
-    fd = openat(trash->dir, TRASH_FOLDER,
-                O_RDONLY|O_DIRECTORY|O_CLOEXEC|O_NOFOLLOW);
-
-    if (fd == -1) {
-        return;
-    }
-
-    dir = fdopendir(fd);
+    dir = io_opendir(trash->dir, TRASH_FOLDER);
 
     if (dir == NULL) {
-        close(fd);
         return;
     }
 
     while ((entry = readdir(dir)) != NULL) {
-        trash_remove(trash, fd, entry->d_name, 0);
+        trash_remove(trash, dirfd(dir), entry->d_name, 0);
     }
 
     closedir(dir);
@@ -191,7 +184,6 @@ trash_empty(trash_t *trash)
 static void
 trash_remove(trash_t *trash, int dir, const char *name, unsigned depth)
 {
-    int             fd;
     DIR            *d;
     struct dirent  *entry;
 
@@ -204,21 +196,14 @@ trash_remove(trash_t *trash, int dir, const char *name, unsigned depth)
         return;
     }
 
-    fd = openat(dir, name, O_RDONLY|O_DIRECTORY|O_CLOEXEC|O_NOFOLLOW);
-
-    if (fd == -1) {
-        return;
-    }
-
-    d = fdopendir(fd);
+    d = io_opendir(dir, name);
 
     if (d == NULL) {
-        close(fd);
         return;
     }
 
     while ((entry = readdir(d)) != NULL) {
-        trash_remove(trash, fd, entry->d_name, depth + 1);
+        trash_remove(trash, dirfd(d), entry->d_name, depth + 1);
     }
 
     closedir(d);
