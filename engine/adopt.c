@@ -29,7 +29,8 @@ struct adopt_s {
 };
 
 
-static int adopt_is_complete(const store_t *store, uint32_t segment);
+static int adopt_is_complete(const store_t *store, uint32_t first,
+    uint32_t n);
 static int adopt_start(torrent_t *torrent, jobs_t *jobs, adopt_t **adopt,
     const char *from, uint64_t begin, uint64_t size);
 static void adopt_run(job_t *job);
@@ -50,7 +51,9 @@ adopt_segment(torrent_t *torrent, uint32_t segment, const char *from,
     cache = &torrent->engine->cache;
     store = torrent->store;
 
-    if (adopt_is_complete(store, segment)) {
+    n = store_segment_pieces(store, segment, &first);
+
+    if (adopt_is_complete(store, first, n)) {
         (void) unlinkat(cache->dir, from, 0);
         return 0;
     }
@@ -77,8 +80,6 @@ adopt_segment(torrent_t *torrent, uint32_t segment, const char *from,
      * creates it, and its bytes before a piece is complete.
      */
 
-    n = store_segment_pieces(store, segment, &first);
-
     for (i = first; i < first + n; i++) {
         (void) cache_reserve(cache, store, i, 1);
         store_state_set(store, i, MAP_COMPLETE, 0);
@@ -92,11 +93,9 @@ adopt_segment(torrent_t *torrent, uint32_t segment, const char *from,
 
 
 static int
-adopt_is_complete(const store_t *store, uint32_t segment)
+adopt_is_complete(const store_t *store, uint32_t first, uint32_t n)
 {
-    uint32_t  i, n, first;
-
-    n = store_segment_pieces(store, segment, &first);
+    uint32_t  i;
 
     for (i = first; i < first + n; i++) {
         if (!(store_state(store, i) & MAP_COMPLETE)) {
@@ -119,7 +118,12 @@ adopt_copy(torrent_t *torrent, jobs_t *jobs, adopt_t **adopt,
 
     if (a == NULL) {
         rc = adopt_start(torrent, jobs, adopt, from, begin, size);
-        return (rc == 0) ? EINPROGRESS : rc;
+
+        if (rc != 0) {
+            return rc;
+        }
+
+        a = *adopt;
     }
 
     if (!a->done) {
@@ -160,6 +164,8 @@ adopt_start(torrent_t *torrent, jobs_t *jobs, adopt_t **adopt,
     a->store = torrent->store;
     a->first = begin / length;
     a->n = (size + length - 1) / length;
+    a->done = adopt_is_complete(a->store, a->first, a->n);
+    a->copied = a->done ? a->n : 0;
     snprintf(a->from, sizeof(a->from), "%s", from);
 
     __atomic_add_fetch(&a->store->refs, 1, __ATOMIC_RELAXED);
@@ -167,6 +173,12 @@ adopt_start(torrent_t *torrent, jobs_t *jobs, adopt_t **adopt,
     a->window.begin = begin;
     a->window.end = begin + size;
     TAILQ_INSERT_TAIL(&a->store->windows, &a->window, link);
+
+    *adopt = a;
+
+    if (a->done) {
+        return 0;
+    }
 
     rc = 0;
 
@@ -185,13 +197,11 @@ adopt_start(torrent_t *torrent, jobs_t *jobs, adopt_t **adopt,
     }
 
     if (rc != 0) {
+        *adopt = NULL;
         adopt_free(a);
-        return rc;
     }
 
-    *adopt = a;
-
-    return 0;
+    return rc;
 }
 
 

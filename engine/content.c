@@ -11,6 +11,7 @@
 
 #include <openssl/evp.h>
 
+#include "digest.h"
 #include "io.h"
 #include "map.h"
 
@@ -91,12 +92,19 @@ content_work(content_work_t *w)
         status = content_files(w);
     }
 
-    if (status == 200) {
-        status = content_merge(w);
-    }
+    /*
+     * An engine before this one may have hashed it all, and taken a part of
+     * the files since.
+     */
 
-    if (status == 200) {
-        status = content_hash(w);
+    if (status == 200
+        && digest_read(w->folder, w->pieces, w->pieces_len) != 0)
+    {
+        status = content_merge(w);
+
+        if (status == 200) {
+            status = content_hash(w);
+        }
     }
 
     if (status == 200) {
@@ -219,7 +227,11 @@ content_read(content_work_t *w)
     content->segment_n = (w->m.total + content->segment_size - 1)
                          / content->segment_size;
 
-    return 200;
+    w->pieces_len = (w->m.total + w->piece_length - 1) / w->piece_length * 20;
+    w->pieces = malloc(w->pieces_len + 1);
+
+    return (w->pieces != NULL) ? 200
+                               : content_fail(w, 500, ENOMEM, "pieces");
 }
 
 
@@ -431,13 +443,11 @@ content_hash(content_work_t *w)
 
     n = (w->m.total + w->piece_length - 1) / w->piece_length;
 
-    w->pieces_len = (size_t) n * 20;
-    w->pieces = malloc(w->pieces_len + 1);
     buf = malloc(CONTENT_READ);
     ctx = EVP_MD_CTX_new();
     fd = -1;
 
-    rc = (w->pieces == NULL || buf == NULL || ctx == NULL) ? ENOMEM : 0;
+    rc = (buf == NULL || ctx == NULL) ? ENOMEM : 0;
 
     for (i = 0; rc == 0 && i < n; i++) {
         rc = content_hash_piece(w, ctx, buf, i, &fd, &segment);
@@ -450,7 +460,13 @@ content_hash(content_work_t *w)
     EVP_MD_CTX_free(ctx);
     free(buf);
 
-    return (rc == 0) ? 200 : content_fail(w, 500, rc, "data of the upload");
+    if (rc != 0) {
+        return content_fail(w, 500, rc, "data of the upload");
+    }
+
+    digest_write(w->folder, w->pieces, w->pieces_len);
+
+    return 200;
 }
 
 

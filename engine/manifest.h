@@ -20,6 +20,9 @@
  *                              one after another: what segments of the store
  *                              look like, if pieces are not larger than that
  *
+ *      upload/<folder>/hashes  SHA-1 of each piece, by the engine: when it is
+ *                              there, files may have been taken already
+ *
  * Host byte order, nothing is aligned.
  */
 
@@ -33,6 +36,7 @@
 #define MANIFEST_MAGIC      "CNFLUPL\n"
 #define MANIFEST_FOLDER     "upload"
 #define MANIFEST_NAME       "files"
+#define MANIFEST_HASHES     "hashes"
 #define MANIFEST_SEGMENT    (4 * 1024 * 1024)
 
 #define MANIFEST_FILES_MAX  100000
