@@ -95,7 +95,7 @@ is($r->{wrong}, 0, 'right');
 # a piece is not there before all of its blocks are: a lost one is waited for
 # with it
 
-my $limit = 3 * ($plain->{stall} + 262144 / $plain->{speed}) + 2;
+my $limit = 3 * ($plain->{stall} + 262144 / $plain->{speed}) + 4;
 
 cmp_ok($r->{speed}, '>', $plain->{speed} / 2, 'half as fast at least');
 cmp_ok($r->{stall}, '<', $limit, 'no stall that the line does not explain');
