@@ -42,7 +42,7 @@ http {
 
         location / {
             confluence;
-            confluence_wait_timeout 8s;
+            confluence_wait_timeout 20s;
         }
     }
 }
