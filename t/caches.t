@@ -264,7 +264,7 @@ ok(eval {
 }, 'it is tried again');
 is(lines('failed to start in "\S+/big"'), 0, 'the other was not');
 
-$t->expect_alerts(qr/exited on signal 9/);
+$c->expect_alerts(qr/exited on signal 9/);
 
 # Streams through caches that wait for all but their first pieces.
 

@@ -320,7 +320,7 @@ ok($ws->wait_line(qr/^open/), 'open after the reload');
 kill 'QUIT', $t->read_file('nginx.pid') + 0;
 is($ws->wait_line(qr/^closed/), 'closed 1001', 'told of the end');
 
-$t->expect_alerts(qr/exited on signal 9/);
+$c->expect_alerts(qr/exited on signal 9/);
 $t->stop();
 
 my @errors = $t->read_file('error.log') =~ /\[(?:crit|emerg)\].*/g;

@@ -272,7 +272,7 @@ gives('requests_total{cache="hit"}' => $hits + 20, 'counted on');
 
 stop_daemon();
 
-$t->expect_alerts(qr/exited on signal 9/);
+$c->expect_alerts(qr/exited on signal 9/);
 
 END { stop_daemon() }
 

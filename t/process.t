@@ -190,7 +190,7 @@ ok(!$c->processes(qr/./), 'nothing is left after a stop');
 $log = $t->read_file('error.log');
 unlike($log, qr/open socket #\d+ left/, 'no socket is left');
 
-$t->expect_alerts(qr/exited on signal 9/);
+$c->expect_alerts(qr/exited on signal 9/);
 
 sub wait_for {
 	return Test::Confluence::wait_for(@_);

@@ -115,7 +115,7 @@ Test::Confluence::wait_for(sub { http_get('/health') =~ / 200 / }, 10,
 pass('starts when the directory can be used');
 
 $t->stop();
-$t->expect_alerts(qr/exited on signal 9/);
+$c->expect_alerts(qr/exited on signal 9/);
 
 sub lines {
 	my ($text) = @_;

@@ -146,4 +146,4 @@ $t->stop();
 $r = $c->streams({ url => '/', file => $file })->report();
 is($r->{refused}, 1, 'refused');
 
-$t->expect_alerts(qr/exited on signal 9/);
+$c->expect_alerts(qr/exited on signal 9/);

@@ -24,6 +24,7 @@ my $c = Test::Confluence->new($t)->has('libtorrent');
 
 my $dir = $t->testdir();
 my $base = 'http://127.0.0.1:' . port(8090);
+my $implicit = 'http://127.0.0.1:8090/announce/implicit';
 
 $t->run_daemon(\&tracker, port(8090), "$dir/told.log");
 $t->waitforsocket('127.0.0.1:' . port(8090));
@@ -58,7 +59,9 @@ http {
 EOF
 }
 
-conf($t, implicit_tracker => "$base/announce/implicit", torrent_grace => '2s');
+# the port in a configuration is replaced there
+
+conf($t, implicit_tracker => $implicit, torrent_grace => '2s');
 
 my $torrent = $c->torrent('a.bin', size => 100000,
 	trackers => [ "$base/announce/a", "$base/announce/b" ]);
@@ -86,7 +89,7 @@ ok(told(qr!^/announce/a stopped\.!m), 'the end is told');
 
 $t->stop();
 unlink "$dir/told.log";
-conf($t, implicit_tracker => "$base/announce/implicit", override_trackers => 'on');
+conf($t, implicit_tracker => $implicit, override_trackers => 'on');
 $t->run();
 
 http_get($c->url($torrent, route => '/info',
@@ -98,7 +101,7 @@ unlike(log_of(''), qr!^/announce/(?:a|b|magnet) !m, 'others are not told');
 
 $t->stop();
 unlink "$dir/told.log";
-conf($t, trackers => 'off', implicit_tracker => "$base/announce/implicit");
+conf($t, trackers => 'off', implicit_tracker => $implicit);
 $t->run();
 
 ok($c->fetch($c->url($private, peers => [ $seed2 ],

@@ -66,7 +66,7 @@ for my $layout (qw/ segments files /) {
 my @errors = $t->read_file('error.log') =~ /^.*\[(?:emerg|crit)\].*$/mg;
 is("@errors", '', 'no critical errors');
 
-$t->expect_alerts(qr/exited on signal 9/);
+$c->expect_alerts(qr/exited on signal 9/);
 
 # An upload, and a death: somewhere in the 1.2 s that its body takes, or near the
 # time when it becomes a torrent.

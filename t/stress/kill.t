@@ -63,7 +63,7 @@ for my $name (qw/ segments files sqlite /) {
 my @errors = $t->read_file('error.log') =~ /^.*\[(?:emerg|crit)\].*$/mg;
 is("@errors", '', 'no critical errors');
 
-$t->expect_alerts(qr/exited on signal 9/);
+$c->expect_alerts(qr/exited on signal 9/);
 
 # Starts with an empty cache and reads what is to be hot.
 
