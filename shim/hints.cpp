@@ -150,6 +150,25 @@ void peer::trust()
         p->trust_points = p->trust_points + 1;
 }
 
+/*
+ * libtorrent takes 2 points off all peers of a bad piece next, and bans those
+ * that have -7, or were alone with it.  A bad peer takes part in several pieces
+ * before the first is hashed, and so does each good one: they are not banned
+ * for the company.  On parole they get pieces of their own, which tell.
+ */
+void peer::on_piece_failed(lt::piece_index_t)
+{
+    std::shared_ptr<lt::peer_connection> const pc = m_pc.native_handle();
+
+    if (!pc || m_gone)
+        return;
+
+    lt::torrent_peer* const p = pc->peer_info_struct();
+
+    if (p != nullptr && p->trust_points < -4)
+        p->trust_points = -4;
+}
+
 /* Off parole, but no more trusted than before. */
 void peer::pardon()
 {
@@ -175,6 +194,8 @@ void peer::no_delay() {}
 void peer::quick_ack() {}
 
 void peer::trust() {}
+
+void peer::on_piece_failed(lt::piece_index_t) {}
 
 void peer::pardon() {}
 

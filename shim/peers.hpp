@@ -72,6 +72,7 @@ public:
 
     lt::string_view type() const override { return "confluence"; }
     void on_disconnect(lt::error_code const& ec) override;
+    void on_piece_failed(lt::piece_index_t piece) override;
     void add_handshake(lt::entry& h) override;
     void on_connected() override;
     bool on_handshake(lt::span<char const> reserved) override;
