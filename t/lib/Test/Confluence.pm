@@ -59,6 +59,7 @@ sub DESTROY {
 	my ($self) = @_;
 
 	$self->stop_all();
+	$self->finish();
 }
 
 END {
@@ -79,6 +80,8 @@ sub finish {
 	my $t = $self->{t};
 
 	return if $self->{pid} != $$ || !$t || $t->can('finish');
+
+	local $?;
 
 	$t->DESTROY();
 	bless $t, 'Test::Confluence::Finished';
