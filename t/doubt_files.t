@@ -131,8 +131,11 @@ $c->reboot();
 Test::Confluence::flip($file, 1000000);
 start();
 
-my $again = upload();
-is($again->{body}, $r->{body}, 'uploaded in doubt');
+# a metainfo names the second in which it was made
+
+my ($first, $again) = map { $_->{body} =~ s/13:creation datei\d+e//r }
+	$r, upload();
+ok(length $first && $again eq $first, 'uploaded in doubt');
 
 ok($c->fetch("/data?ih=$ih")->{body} eq $content, 'served');
 
