@@ -13,6 +13,7 @@
 #include "verify.h"
 
 
+#define CHECK_THREADS   2
 #define CHECK_BYTES     (1024 * 1024)   /* in a job, or one piece */
 #define CHECK_NOW       6               /* jobs that readers wait for */
 #define CHECK_AHEAD     2               /* while there are fewer than that */
@@ -49,7 +50,7 @@ check_open(engine_t *engine)
         return ENOMEM;
     }
 
-    rc = jobs_open(&c->jobs);
+    rc = jobs_open(&c->jobs, CHECK_THREADS);
 
     if (rc != 0) {
         free(c);

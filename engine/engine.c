@@ -21,6 +21,7 @@
 #include "layers.h"
 #include "lock.h"
 #include "log.h"
+#include "parts.h"
 #include "ports.h"
 #include "prune.h"
 #include "reader.h"
@@ -184,19 +185,7 @@ engine_open(engine_t *engine, char *err, size_t err_size)
     }
 
     if (rc == 0) {
-        rc = upload_open(engine);
-    }
-
-    if (rc == 0) {
-        rc = engine_watch(engine, upload_fd(engine), &engine->uploads);
-    }
-
-    if (rc == 0) {
-        rc = check_open(engine);
-    }
-
-    if (rc == 0) {
-        rc = engine_watch(engine, check_fd(engine), &engine->checks);
+        rc = parts_open(engine);
     }
 
     if (rc == 0) {
@@ -442,13 +431,7 @@ engine_cycle(engine_t *engine)
         } else if (events[i].data.ptr == &engine->changed) {
             watch_drain(engine);
 
-        } else if (events[i].data.ptr == &engine->uploads) {
-            upload_event(engine);
-
-        } else if (events[i].data.ptr == &engine->checks) {
-            check_event(engine);
-
-        } else {
+        } else if (!parts_event(engine, events[i].data.ptr)) {
             server_event(events[i].data.ptr, events[i].events);
         }
     }
@@ -559,8 +542,7 @@ static void
 engine_close(engine_t *engine)
 {
     server_close(engine);
-    upload_close(engine);
-    check_close(engine);
+    parts_close(engine);
     cache_close(&engine->cache, !engine_has_successor(engine));
 
     if (engine->lock != -1) {

@@ -14,7 +14,7 @@ static job_t *jobs_take(jobs_t *jobs, unsigned n);
 
 
 int
-jobs_open(jobs_t *jobs)
+jobs_open(jobs_t *jobs, unsigned threads)
 {
     jobs->fd = eventfd(0, EFD_NONBLOCK|EFD_CLOEXEC);
 
@@ -26,6 +26,7 @@ jobs_open(jobs_t *jobs)
     pthread_cond_init(&jobs->cond, NULL);
     STAILQ_INIT(&jobs->todo);
     STAILQ_INIT(&jobs->done);
+    jobs->thread_max = threads;
 
     return 0;
 }
@@ -76,7 +77,7 @@ jobs_submit(jobs_t *jobs, job_t *job)
 
     pthread_mutex_lock(&jobs->mutex);
 
-    if (jobs->idle_n <= jobs->todo_n && jobs->thread_n < JOB_THREADS) {
+    if (jobs->idle_n <= jobs->todo_n && jobs->thread_n < jobs->thread_max) {
         rc = jobs_spawn(jobs);
     }
 

@@ -12,7 +12,7 @@
 #include <sys/queue.h>
 
 
-#define JOB_THREADS  2
+#define JOB_THREADS  16     /* at most */
 
 
 typedef struct job_s  job_t;
@@ -33,6 +33,7 @@ typedef struct {
 
     job_t                *running[JOB_THREADS];
     pthread_t             threads[JOB_THREADS];
+    unsigned              thread_max;
     unsigned              thread_n;
     unsigned              idle_n;
     unsigned              todo_n;
@@ -41,8 +42,11 @@ typedef struct {
 } jobs_t;
 
 
-/* Returns 0 or an errno.  The engine's thread, as all but job_canceled(). */
-int jobs_open(jobs_t *jobs);
+/*
+ * threads: at most so many, which are started as jobs come; up to JOB_THREADS.
+ * Returns 0 or an errno.  The engine's thread, as all but job_canceled().
+ */
+int jobs_open(jobs_t *jobs, unsigned threads);
 
 /* Cancels what runs and joins the threads; what is left is passed to drop. */
 void jobs_close(jobs_t *jobs, void (*drop)(job_t *job));

@@ -19,6 +19,7 @@
 #include "torrent.h"
 
 
+#define UPLOAD_THREADS    2
 #define UPLOAD_PAGE       4096
 #define UPLOAD_STEP       (64 * 1024 * 1024)    /* bytes staged at a time */
 #define UPLOAD_STEP_MIN   (4 * 1024 * 1024)     /* of who knows how many */
@@ -78,7 +79,7 @@ upload_open(engine_t *engine)
         return rc;
     }
 
-    rc = jobs_open(&u->jobs);
+    rc = jobs_open(&u->jobs, UPLOAD_THREADS);
 
     if (rc != 0) {
         free(u);
