@@ -173,6 +173,14 @@ shim_rc_t add(shim_s& s,
     return SHIM_OK;
 }
 
+/* As though a peer had told it; false if libtorrent does not take it. */
+bool tell_info(shim_slot const& slot, lt::torrent_info const& ti)
+{
+    return slot.handle.is_valid()
+        && (slot.handle.set_metadata(ti.info_section())
+            || slot.handle.torrent_file());
+}
+
 } // namespace
 
 extern "C" shim_rc_t shim_open(
@@ -264,6 +272,15 @@ try
         return SHIM_GONE;
 
     lt::add_torrent_params p = shim::make_params(*a, info, from);
+
+    if (p.ti && tell_info(*slot, *p.ti))
+    {
+        s->merge(*slot, from, !s->override_trackers);
+        s->set_info(*slot, std::move(info));
+        *id = old;
+        return SHIM_OK;
+    }
+
     shim::sources const before = slot->sources;
 
     shim_remove(s, old);

@@ -201,9 +201,11 @@ shim_rc_t shim_add(shim_t* s,
     size_t err_size);
 
 /*
- * Gives a torrent that waits for its metadata a .torrent with it: the torrent
- * is removed and added anew, with the sources (below) of both.  Returns as
- * shim_add(); if that fails because of the metainfo, nothing was changed.
+ * Gives a torrent that waits for its metadata a .torrent with it, whose sources
+ * (below) are added to those that it has.  Its peers and trackers stay, unless
+ * libtorrent does not take the info: the torrent is removed then, and added
+ * anew, with another id.  Returns as shim_add(); if that fails because of the
+ * metainfo, nothing was changed.
  */
 shim_rc_t shim_replace(shim_t* s,
     shim_id_t old,

@@ -65,14 +65,16 @@ my $told = $c->torrent('told', content => 'told', webseeds => [ "$url/w" ],
 my $plain = $c->torrent('plain', content => 'plain');
 my $wanted = $c->torrent('wanted', content => 'wanted');
 my $unknown = $c->torrent('unknown', content => 'unknown');
+my $watched = $c->torrent('watched', size => 40000);
 my $v2 = $c->torrent('v2.bin', kind => 'v2', size => 300000, piece => 65536);
 my $hybrid = $c->torrent('hybrid', kind => 'hybrid', piece => 65536,
 	files => [ [ 'a', 200000 ], [ 'b', 200000 ], [ 'c', 10 ] ]);
 my $empty = $c->torrent('empty', files => [ [ 'a', \'' ], [ 'd/b', \'' ] ]);
 
 my $seed = $c->seed_libtorrent([ $v2, $hybrid ]);
+my $mute = $c->seed_scripted($watched, mode => 'nometa');
 
-$t->run()->plan(72);
+$t->run()->plan(74);
 
 # what is told is told again
 
@@ -140,6 +142,16 @@ post($wanted->{bytes});
 like(http_content(http_end($s)),
 	qr/l20:$url\/z20:$url\/yee.*comment10:of nothing/, 'told before the info');
 is(http_content(http_end($w)), $wanted->{info}, 'who waits gets it');
+
+# peers that are there by then stay: nobody names them again
+
+my $d = http_get($c->url($watched, peers => [ $mute ]), start => 1);
+
+$mute->wait_line(qr/^connect /, 20);
+post($watched->{bytes});
+
+ok(http_content(http_end($d)) eq $watched->{whole}, 'of a peer without info');
+is(scalar(() = $mute->output() =~ /^connect /mg), 1, 'on one connection');
 
 # a torrent of nothing
 
