@@ -4,6 +4,8 @@
 
 #include <algorithm>
 
+#include <boost/asio/post.hpp>
+
 #include <libtorrent/alert_types.hpp>
 
 #include "session.hpp"
@@ -148,6 +150,8 @@ void torrent_alert(shim_s& s, shim_slot& slot, lt::alert const& a)
             id,
             SHIM_LOG_INFO,
             "metadata from a peer refused: " + f->error.message());
+
+        boost::asio::post(*s.ctx->ioc, [t = slot.t] { t->metadata_refused(); });
     }
     else if (auto const* t = lt::alert_cast<lt::torrent_error_alert>(&a))
     {

@@ -67,6 +67,11 @@ public:
     void drop_silent();
     void pardon();
 
+    /* See suspects.cpp. */
+    bool suspect() const { return m_suspect && !m_gone; }
+    void acquit() { m_suspect = false; }
+    void drop_suspect();
+
     /* Answers requests while there is room; true if some have to wait. */
     bool pump();
 
@@ -77,6 +82,7 @@ public:
     void on_connected() override;
     bool on_handshake(lt::span<char const> reserved) override;
     bool on_extension_handshake(lt::bdecode_node const& h) override;
+    bool on_extended(int length, int msg, lt::span<char const> body) override;
     bool on_request(lt::peer_request const& r) override;
     bool on_cancel(lt::peer_request const& r) override;
     bool on_piece(lt::peer_request const& r, lt::span<char const> buf) override;
@@ -115,8 +121,9 @@ private:
     std::string m_reserved; /* of the handshake, if these are kept */
     bool m_ready = false;   /* HAVE may be sent */
     bool m_gone = false;
-    bool m_fast = false;  /* BEP 6 */
-    bool m_waits = false; /* in the uploader's list */
+    bool m_suspect = false; /* it gave metadata */
+    bool m_fast = false;    /* BEP 6 */
+    bool m_waits = false;   /* in the uploader's list */
     int m_rate = 0;
     int m_dont_have = 0; /* id of lt_donthave, 0: not supported */
 };

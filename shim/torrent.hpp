@@ -119,6 +119,9 @@ public:
     void dial(lt::tcp::endpoint const& ep);
     void kick();
 
+    /* The metadata that peers gave is wrong; see suspects.cpp. */
+    void metadata_refused();
+
     /*
      * Peers that TCP did not reach are tried by uTP: NATs let in what they do
      * not let in by TCP.  That lasts until a connection by uTP was begun,
@@ -182,6 +185,7 @@ private:
     bool m_checked = false;
     std::map<lt::tcp::endpoint, int> m_unreached; /* attempts left */
     std::set<lt::tcp::endpoint> m_utp_tried;
+    std::size_t m_metadata_refused = 0; /* times, by several suspects */
 
     std::vector<write_handler> m_anchor_writes;
     hash_handler m_anchor_hash;
