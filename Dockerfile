@@ -7,7 +7,7 @@ FROM debian:12 AS builder
 
 RUN apt-get update \
     && apt-get install -y --no-install-recommends \
-        nginx nginx-dev g++ make pkg-config libtorrent-rasterbar-dev libjansson-dev libsqlite3-dev libwslay-dev libssl-dev uthash-dev
+        nginx nginx-dev g++ make pkg-config libtorrent-rasterbar-dev libjansson-dev libsqlite3-dev libcurl4-openssl-dev libwslay-dev libssl-dev uthash-dev
 
 COPY . /src
 
@@ -19,7 +19,8 @@ FROM debian:12-slim
 
 RUN apt-get update \
     && apt-get install -y --no-install-recommends \
-        nginx libtorrent-rasterbar2.0 libjansson4 libsqlite3-0 libwslay1 \
+        nginx libtorrent-rasterbar2.0 libjansson4 libsqlite3-0 libwslay1 libcurl4 \
+        ca-certificates \
     && rm -rf /var/lib/apt/lists/* \
     && install -d -o www-data -g www-data /var/cache/confluence
 

@@ -180,14 +180,14 @@ $(BUILD)/fuzz/%: t/fuzz/%.c t/fuzz/fuzz.h $(LIB)
 	@mkdir -p $(@D)
 	$(ENGINE_CC) -c -o $@.o $<
 	$(SHIM_CXX) -fsanitize=fuzzer -o $@ $@.o $(LIB) -ltorrent-rasterbar \
-	    -ljansson -lsqlite3 -lcrypto
+	    -ljansson -lsqlite3 -lcurl -lcrypto
 
 $(BUILD)/replay/%: t/fuzz/%.c t/fuzz/replay.c t/fuzz/fuzz.h $(LIB)
 	@mkdir -p $(@D)
 	$(ENGINE_CC) -c -o $@.o $<
 	$(ENGINE_CC) -c -o $@.main.o t/fuzz/replay.c
 	$(SHIM_CXX) -o $@ $@.o $@.main.o $(LIB) -ltorrent-rasterbar \
-	    -ljansson -lsqlite3 -lcrypto
+	    -ljansson -lsqlite3 -lcurl -lcrypto
 
 clean:
 	rm -rf build

@@ -17,6 +17,7 @@
 #include "call.h"
 #include "check.h"
 #include "conf.h"
+#include "fetch.h"
 #include "item.h"
 #include "layers.h"
 #include "lock.h"
@@ -362,6 +363,7 @@ engine_thread(void *data)
 
     server_close(engine);
     torrent_drop_all(engine);
+    fetch_close(engine);
     shim_close(engine->shim, engine_has_successor(engine) ? 0
                                                           : ENGINE_STOP_TIME);
 

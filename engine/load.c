@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "fetch.h"
 #include "log.h"
 #include "magnet.h"
 #include "metainfo.h"
@@ -228,6 +229,10 @@ load_magnet(torrent_t *torrent, const uint8_t *text, size_t len)
             (void) shim_add_web_seed(engine->shim, torrent->id, value);
             break;
 
+        case MAGNET_SOURCE:
+            fetch_source(torrent, value);
+            break;
+
         default:
             break;
         }
@@ -360,6 +365,27 @@ load_error(char *err, size_t err_size, const char *what)
 
     snprintf(text, sizeof(text), "%s", err);
     snprintf(err, err_size, "%s%s", what, text);
+}
+
+
+void
+load_source(torrent_t *torrent, const void *metainfo, size_t len)
+{
+    char        err[256];
+    engine_t   *engine;
+    shim_add_t  add;
+
+    engine = torrent->engine;
+
+    memset(&add, 0, sizeof(add));
+    add.size = sizeof(add);
+    add.metainfo = metainfo;
+    add.metainfo_len = len;
+
+    if (load_replace(engine, torrent->id, &add, err, sizeof(err)) == NULL) {
+        engine_log(engine, ENGINE_LOG_ERR, 0,
+                   "torrent cannot be added: %s", err);
+    }
 }
 
 

@@ -29,7 +29,7 @@ unsigned load_torrent(engine_t *engine, const uint8_t *ih,
     const proto_hold_t *hold, torrent_t **torrent, char *err,
     size_t err_size);
 
-/* Takes trackers, peers and web seeds out of a magnet's text. */
+/* Takes trackers, peers, web seeds and sources out of a magnet's text. */
 void load_magnet(torrent_t *torrent, const uint8_t *text, size_t len);
 
 /*
@@ -39,6 +39,12 @@ void load_magnet(torrent_t *torrent, const uint8_t *text, size_t len);
  */
 unsigned load_post(request_t *request, const void *metainfo, size_t len,
     const load_name_t *name, char *err, size_t err_size);
+
+/*
+ * A source has a .torrent of a torrent that waits for its info, which was
+ * looked at before.  The torrent may be gone on return.
+ */
+void load_source(torrent_t *torrent, const void *metainfo, size_t len);
 
 
 #endif /* _ENGINE_LOAD_H_INCLUDED_ */

@@ -159,6 +159,11 @@ magnet_next(const uint8_t *text, size_t len, size_t *pos, char *buf,
         } else if (magnet_key_is(&pair, "ws", 0)) {
             type = MAGNET_WEB_SEED;
 
+        } else if (magnet_key_is(&pair, "xs", 1)
+                   || magnet_key_is(&pair, "as", 1))
+        {
+            type = MAGNET_SOURCE;
+
         } else if (magnet_key_is(&pair, "dn", 0)) {
             type = MAGNET_NAME;
 

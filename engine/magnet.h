@@ -29,6 +29,7 @@ typedef enum {
     MAGNET_TRACKER = 1,         /* tr, and tr.N */
     MAGNET_PEER,                /* x.pe */
     MAGNET_WEB_SEED,            /* ws */
+    MAGNET_SOURCE,              /* xs, as, and with .N */
     MAGNET_NAME                 /* dn */
 } magnet_param_e;
 

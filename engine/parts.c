@@ -5,6 +5,7 @@
 #include <sys/epoll.h>
 
 #include "check.h"
+#include "fetch.h"
 #include "upload.h"
 
 
@@ -18,7 +19,8 @@ typedef struct {
 
 static const part_t  parts[] = {
     { upload_open, upload_fd, upload_event, upload_close },
-    { check_open, check_fd, check_event, check_close }
+    { check_open, check_fd, check_event, check_close },
+    { fetch_open, fetch_fd, fetch_event, fetch_close }
 };
 
 #define PARTS  (sizeof(parts) / sizeof(parts[0]))

@@ -8,6 +8,7 @@
 
 #include "call.h"
 #include "fault.h"
+#include "fetch.h"
 #include "load.h"
 #include "log.h"
 #include "metainfo.h"
@@ -117,6 +118,7 @@ torrent_create(engine_t *engine, const uint8_t *ih, shim_id_t id)
     memcpy(torrent->ih, ih, 20);
     TAILQ_INIT(&torrent->requests);
     LIST_INIT(&torrent->watches);
+    LIST_INIT(&torrent->fetches);
 
     HASH_ADD(hh, engine->torrents, ih, 20, torrent);
     HASH_ADD(hh_id, engine->ids, id, sizeof(shim_id_t), torrent);
@@ -287,6 +289,7 @@ torrent_have_info(torrent_t *torrent)
 
     engine = torrent->engine;
 
+    fetch_forget(torrent);
     torrent_rename(torrent);
 
     rc = torrent_open_store(torrent, err, sizeof(err));
@@ -541,6 +544,8 @@ torrent_drop(torrent_t *torrent, int keep)
     if (torrent->idle) {
         TAILQ_REMOVE(&engine->idle, torrent, idle_link);
     }
+
+    fetch_forget(torrent);
 
     if (torrent->dirty) {
         TAILQ_REMOVE(&engine->dirty, torrent, dirty_link);

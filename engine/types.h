@@ -43,6 +43,8 @@ typedef struct torrent_s  torrent_t;
 typedef struct upload_s   upload_t;
 typedef struct uploads_s  uploads_t;
 typedef struct checks_s   checks_t;
+typedef struct fetch_s    fetch_t;
+typedef struct fetches_s  fetches_t;
 
 
 struct packet_s {
@@ -128,6 +130,7 @@ struct torrent_s {
     TAILQ_HEAD(, request_s)    requests;
     LIST_HEAD(, watch_s)       watches;
     LIST_ENTRY(torrent_s)      watched_link;    /* while there are any */
+    LIST_HEAD(, fetch_s)       fetches;     /* sources of its info */
 
     shim_want_t               *wants;       /* what the shim was told */
     uint32_t                   want_n;
@@ -182,6 +185,7 @@ struct engine_s {
 
     uploads_t                 *uploads;
     checks_t                  *checks;
+    fetches_t                 *fetches;
 
     LIST_HEAD(, conn_s)        conns;
     uint8_t                   *packet;      /* PROTO_PACKET_MAX bytes */

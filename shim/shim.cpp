@@ -320,6 +320,31 @@ catch (...)
     return SHIM_ERROR;
 }
 
+extern "C" int shim_blocks(shim_t* s, void const* address, size_t len)
+try
+{
+    lt::address_v4::bytes_type v4;
+    lt::address_v6::bytes_type v6;
+
+    if (len == v4.size())
+    {
+        std::memcpy(v4.data(), address, v4.size());
+        return s->ctx->blocks(lt::address_v4(v4));
+    }
+
+    if (len == v6.size())
+    {
+        std::memcpy(v6.data(), address, v6.size());
+        return s->ctx->blocks(lt::address_v6(v6));
+    }
+
+    return 1;
+}
+catch (...)
+{
+    return 1;
+}
+
 extern "C" shim_rc_t shim_add_peer(
     shim_t* s, shim_id_t id, char const* host_port)
 try

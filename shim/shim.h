@@ -236,6 +236,12 @@ shim_rc_t shim_add_tracker(shim_t* s,
     char const* url,
     uint32_t tier);
 
+/*
+ * Nonzero if that address is not to be talked to (private_networks, blocked).
+ * len: 4 or 16 bytes of it, in network order.  Any thread.
+ */
+int shim_blocks(shim_t* s, void const* address, size_t len);
+
 /* Adds a web seed (BEP 19) unless it is known. */
 shim_rc_t shim_add_web_seed(shim_t* s, shim_id_t id, char const* url);
 

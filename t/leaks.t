@@ -54,6 +54,7 @@ my $seed = $c->seed_libtorrent([ $big, @small ]);
 
 $t->run()->plan(7);
 
+my $asked = 0;
 my ($master) = $t->read_file('nginx.pid') =~ /(\d+)/;
 
 round();
@@ -80,10 +81,12 @@ for my $name (sort keys %before) {
 
 like(http_get('/status'), qr/^Wanted Pieces: 0$/m, 'nothing is wanted');
 
-# Data that is evicted, small torrents, requests that end early and wait.
+# Data that is evicted, small torrents, requests that end early and wait, with
+# a source that does not have the info.
 
 sub round {
 	my $url = $c->url($big, peers => [ $seed ]);
+	my $none = 'http://127.0.0.1:' . port(8080) . '/none';
 
 	$c->fetch({ url => $url, timeout => 60 });
 
@@ -98,8 +101,8 @@ sub round {
 		close $s;
 	}
 
-	my @waiting = map { http_get('/data?ih=' . '2' x 39 . $_, start => 1) }
-		1 .. 9;
+	my @waiting = map { http_get($c->url({ ih => '2' x 39 . $_ },
+		sources => [ "$none/" . $asked++ ]), start => 1) } 1 .. 9;
 	close $_ for @waiting;
 }
 

@@ -39,7 +39,7 @@ Test::Confluence::wait_for(sub { -f "$dir/told.log" }, 10, 'listener');
 for my $on ('off', 'on') {
 	conf(private_networks => $on);
 	$t->run();
-	$t->plan(15) if $on eq 'off';
+	$t->plan(20) if $on eq 'off';
 
 	# a magnet, and a .torrent that names the same
 
@@ -48,6 +48,8 @@ for my $on ('off', 'on') {
 		"http://$public:$port/announce/redirect");
 	my @webseeds = ("http://$public:$port/ws/redirect/",
 		map { "http://$_:$port/ws/$_/" } @names);
+	my @sources = ("http://$public:$port/source/redirect/",
+		map { "http://$_:$port/source/$_" } @names);
 
 	my $m = $c->torrent("$on.magnet", size => 100000, seed => "m$on");
 	my $f = $c->torrent("$on.file", size => 100000, seed => "f$on",
@@ -59,13 +61,15 @@ for my $on ('off', 'on') {
 
 	my @r = $c->fetch($c->url($f),
 		$c->url($m, trackers => \@trackers, webseeds => \@webseeds,
-			peers => [ map { "$_:$port" } @names ]));
+			sources => \@sources, peers => [ map { "$_:$port" } @names ]));
 
 	is(join(' ', map { $_->{status} } @r), '504 504', "$on, no data");
 	ok(told(qr!^$public tcp GET /announce/redirect!m),
 		"$on, a tracker of the Internet is asked");
 	ok(told(qr!^$public tcp GET /ws/redirect!m),
 		"$on, a web seed of the Internet is asked");
+	ok(told(qr!^$public tcp GET /source/redirect!m),
+		"$on, a source of the Internet is asked");
 
 	if ($on eq 'off') {
 		my @lines = grep { !/^\Q$public\E / }
@@ -85,6 +89,11 @@ for my $on ('off', 'on') {
 		ok(told(qr!^\S+ tcp GET /ws/(?:127|10|\[)!m), 'on, web seed');
 		ok(told(qr!^127.0.0.1 tcp GET /ws/localhost!m),
 			'on, web seed by name');
+		ok(told(qr!^\S+ tcp GET /source/(?:127|10|\[)!m), 'on, source');
+		ok(told(qr!^127.0.0.1 tcp GET /source/localhost!m),
+			'on, source by name');
+		ok(told(qr!^127.0.0.1 tcp GET /source/redirected!m),
+			'on, source by redirect');
 		ok(told(qr!^127.0.0.1 tcp \x13BitTorrent!m), 'on, peer');
 		ok(told(qr!^127.0.0.1 udp d1:a!m), 'on, node of the DHT');
 	}

@@ -9,6 +9,7 @@ import websocket
 from cases_wait import X
 from judge import case, like, quote, same
 from peer import Peer
+from source import Source
 
 
 @case('I1', 'an info is believed only if it has the infohash',
@@ -139,6 +140,15 @@ def _(t):
         r = t.get('/info?magnet=' + quote(
             'magnet:?xt=urn:btih:%s&x.pe=%s' % (s.ih, peer.address)), wait=5)
     t.expect('x.pe', r.status, 'blocks', '200')
+
+    for key in ('xs', 'as'):
+        s = torrents.fresh()
+
+        with Source(s.meta) as url:
+            r = t.get('/info?magnet=' + quote('magnet:?xt=urn:btih:%s&%s=%s'
+                                              % (s.ih, key, quote(url))),
+                      wait=5)
+        t.expect(key, r.status, 'blocks', '200')
 
 
 @case('I18', 'parameters that cannot be decoded')

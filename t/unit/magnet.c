@@ -143,6 +143,7 @@ test_params(void)
     text = "magnet:?xt=urn:btih:" V1
            "&tr=http%3A%2F%2Ft%2Fa&tr.1=udp://t:1"
            "&dn=a+b&so=0-2&ws=http://w/&x.pe=127.0.0.1:5"
+           "&xs=http%3a//x/&as.2=urn:x&xs.=a&as.b=c"
            "&tr=http%3A%2F%2Fx%0A&tr=%zz&tr=&tr=0123456789012345678901234567890"
            "12345&tr=last";
     len = strlen(text);
@@ -163,6 +164,12 @@ test_params(void)
     ok(magnet_next((uint8_t *) text, len, &pos, buf, sizeof(buf))
        == MAGNET_PEER && strcmp(buf, "127.0.0.1:5") == 0,
        "peer");
+    ok(magnet_next((uint8_t *) text, len, &pos, buf, sizeof(buf))
+       == MAGNET_SOURCE && strcmp(buf, "http://x/") == 0,
+       "exact source");
+    ok(magnet_next((uint8_t *) text, len, &pos, buf, sizeof(buf))
+       == MAGNET_SOURCE && strcmp(buf, "urn:x") == 0,
+       "acceptable source, numbered");
     ok(magnet_next((uint8_t *) text, len, &pos, buf, sizeof(buf))
        == MAGNET_TRACKER && strcmp(buf, "last") == 0,
        "control characters, bad escapes, empty and long values are passed "

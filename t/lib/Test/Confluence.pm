@@ -407,7 +407,7 @@ sub make_by_library {
 	$torrent->{bytes} = slurp($torrent->{file});
 }
 
-# A magnet link.  peers: addresses or seeders; trackers, webseeds: URLs.
+# A magnet link.  peers: addresses or seeders; trackers, webseeds, sources: URLs.
 
 sub magnet {
 	my ($self, $torrent, %o) = @_;
@@ -421,7 +421,8 @@ sub magnet {
 	return 'magnet:?' . join('&', @topics,
 		(map { 'x.pe=' . peer_address($_) } @{ $o{peers} || [] }),
 		(map { 'tr=' . escape($_) } @{ $o{trackers} || [] }),
-		(map { 'ws=' . escape($_) } @{ $o{webseeds} || [] }));
+		(map { 'ws=' . escape($_) } @{ $o{webseeds} || [] }),
+		(map { 'xs=' . escape($_) } @{ $o{sources} || [] }));
 }
 
 sub peer_address {
@@ -437,7 +438,7 @@ sub url {
 	my ($self, $torrent, %o) = @_;
 
 	my $route = $o{route} || '/data';
-	my $by = $o{peers} || $o{trackers} || $o{webseeds}
+	my $by = $o{peers} || $o{trackers} || $o{webseeds} || $o{sources}
 		? 'magnet=' . escape($self->magnet($torrent, %o))
 		: "ih=$torrent->{ih}";
 
