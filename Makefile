@@ -150,7 +150,7 @@ $(UNITLIB): $(patsubst %.c,$(BUILD)/%.o,$(ENGINE))
 	rm -f $@
 	$(AR) rcs $@ $^
 
-$(BUILD)/unit/%: t/unit/%.c t/unit/tap.h $(UNITLIB)
+$(BUILD)/unit/%: t/unit/%.c $(wildcard t/unit/*.h) $(UNITLIB)
 	$(ENGINE_CC) -o $@ $< $(UNITLIB) -lsqlite3 -lcrypto
 
 # What tests run that is written in C: t/tools/*.c.

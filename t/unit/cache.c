@@ -1,83 +1,21 @@
 
 /*
- * The cache without a swarm: a store's life, the limit, eviction, and what is
- * left after a restart, a crash and a power cut.
+ * The cache without a swarm: a store's life, the limit, eviction, descriptors.
  */
 
-#include <errno.h>
-#include <fcntl.h>
-#include <limits.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/resource.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
-#include "engine/cache.h"
-#include "tap.h"
+#include "fixture.h"
 
 
-#define PIECE   65536
-#define PIECES  200                 /* 64 to a segment */
-#define TOTAL   ((uint64_t) PIECES * PIECE - 1000)
-
-
-static void open_cache(cache_t *cache, int64_t max_size);
-static store_t *make_store(cache_t *cache, uint8_t name);
-static int fill(cache_t *cache, store_t *store, uint32_t piece);
-static int is_right(uint32_t piece);
 static void test_files(cache_t *cache);
 static void test_write(cache_t *cache, store_t *store);
 static void test_evict(cache_t *cache, store_t *store);
 static void test_limit(void);
-static void test_restart(void);
 static void test_descriptors(void);
 static void test_share(void);
 static void limit_descriptors(unsigned n);
 static unsigned descriptors(void);
-static void test_damage(void);
-static void test_missing(void);
-static void damage(int kind);
-static void forget_boot(void);
-static void count_refused(void *ctx, const char *name, int err);
-static void count_evicted(void *ctx, store_t *store, uint32_t segment,
-    int complete);
-
-
-static char           path[PATH_MAX];
-static uint8_t        ih[20];
-static unsigned       evicted;
-static unsigned       refused;
-
-static const struct {
-    const char       *path;
-    uint64_t          offset;
-    uint64_t          length;
-    uint32_t          flags;
-} files[] = {
-    { "b/two", 0, 100, 0 },
-    { ".pad/1", 100, PIECE - 100, SHIM_PAD_FILE },
-    { "a", PIECE, 10, 0 },
-    { "b/two", PIECE + 10, TOTAL - PIECE - 10, 0 }
-};
-
-
-/* what layout_create() asks of the shim */
-
-shim_rc_t
-shim_file(shim_t *s, shim_id_t id, uint32_t n, shim_file_t *file)
-{
-    (void) s;
-    (void) id;
-
-    file->offset = files[n].offset;
-    file->length = files[n].length;
-    file->path = files[n].path;
-    file->path_len = strlen(files[n].path);
-    file->flags = files[n].flags;
-
-    return SHIM_OK;
-}
 
 
 int
@@ -86,10 +24,7 @@ main(void)
     cache_t   cache;
     store_t  *store;
 
-    snprintf(path, sizeof(path), "%s/confluence-unit.XXXXXX",
-             getenv("TMPDIR") ? getenv("TMPDIR") : "/tmp");
-
-    if (mkdtemp(path) == NULL) {
+    if (fixture_begin() != 0) {
         return 1;
     }
 
@@ -105,151 +40,10 @@ main(void)
     cache_close(&cache, 0);
 
     test_limit();
-    test_restart();
-    test_damage();
-    test_missing();
     test_descriptors();
     test_share();
 
-    (void) done_testing();
-    fflush(stdout);
-
-    return execlp("rm", "rm", "-rf", path, NULL);
-}
-
-
-static void
-open_cache(cache_t *cache, int64_t max_size)
-{
-    memset(cache, 0, sizeof(cache_t));
-
-    cache->path = path;
-    cache->caches = 1;
-    cache->max_size = max_size;
-    cache->evicted = count_evicted;
-    cache->refused = count_refused;
-
-    if (cache_open(cache) != 0) {
-        ok(0, "cache_open()");
-        exit(1);
-    }
-}
-
-
-static void
-count_evicted(void *ctx, store_t *store, uint32_t segment, int complete)
-{
-    (void) ctx;
-    (void) store;
-    (void) segment;
-    (void) complete;
-
-    evicted++;
-}
-
-
-static void
-count_refused(void *ctx, const char *name, int err)
-{
-    (void) ctx;
-    (void) name;
-    (void) err;
-
-    refused++;
-}
-
-
-static store_t *
-make_store(cache_t *cache, uint8_t name)
-{
-    char          err[256];
-    store_t      *store;
-    shim_info_t   info;
-
-    memset(&info, 0, sizeof(info));
-    info.size = sizeof(info);
-    info.has_v1 = 1;
-    info.has_v2 = 1;
-    info.v1[0] = name;
-    info.piece_length = PIECE;
-    info.piece_n = PIECES;
-    info.total_size = TOTAL;
-    info.file_n = sizeof(files) / sizeof(files[0]);
-    info.name = "name";
-    info.name_len = 4;
-
-    memset(ih, 0, 20);
-    ih[0] = name;
-
-    if (cache_store(cache, &store, ih, NULL, 0, &info, err, sizeof(err)) != 0) {
-        return NULL;
-    }
-
-    return store;
-}
-
-
-static int
-fill(cache_t *cache, store_t *store, uint32_t piece)
-{
-    uint32_t  generation;
-    uint8_t   bytes[PIECE];
-
-    if (cache_reserve(cache, store, piece, 0) != 0
-        || store_storage.begin(store, piece, &generation) != 0)
-    {
-        return -1;
-    }
-
-    memset(bytes, piece, sizeof(bytes));
-
-    if (store_storage.write(store, piece, generation, bytes,
-                            store_piece_length(store, piece))
-        != 0)
-    {
-        return -1;
-    }
-
-    return store_storage.mark(store, piece, generation, SHIM_PIECE_COMPLETE);
-}
-
-
-/* As a worker reads: by the map and the segment's file. */
-static int
-is_right(uint32_t piece)
-{
-    int           fd, rc;
-    char          name[PATH_MAX];
-    map_t         map;
-    uint8_t       byte[2];
-    map_extent_t  e;
-
-    if (map_open(&map, path, ih) != 0) {
-        return 0;
-    }
-
-    rc = 0;
-
-    if (map_extent(&map, (uint64_t) piece * PIECE, 1000, 1, &e) == 1000) {
-        rc = snprintf(name, sizeof(name), "%s/", path);
-        map_segment_name(ih, e.segment, e.generation, name + rc,
-                         sizeof(name) - rc);
-
-        fd = open(name, O_RDONLY);
-
-        rc = fd != -1
-             && pread(fd, byte, 1, e.offset) == 1
-             && pread(fd, byte + 1, 1, e.offset + 999) == 1
-             && map_still(&map, &e)
-             && byte[0] == (uint8_t) piece
-             && byte[1] == (uint8_t) piece;
-
-        close(fd);
-    }
-
-    map_close(&map);
-
-    return rc;
+    return fixture_end();
 }
 
 
@@ -408,222 +202,6 @@ test_limit(void)
 
 
 static void
-test_restart(void)
-{
-    char      name[PATH_MAX + 64], hex[41];
-    uint32_t  generation;
-    cache_t   cache;
-    store_t  *store;
-
-    open_cache(&cache, -1);
-    store = make_store(&cache, 3);
-    fill(&cache, store, 1);
-    fill(&cache, store, 70);
-    (void) cache_reserve(&cache, store, 2, 0);
-    cache_close(&cache, 0);
-
-    open_cache(&cache, -1);
-    store = cache_find(&cache, ih);
-    ok(store != NULL && is_right(1) && is_right(70),
-       "after a crash what was complete is there");
-    ok(!(store->map.states[2] & MAP_CHARGED), "and nothing else");
-    cache_close(&cache, 0);
-
-    map_hex(hex, ih, 20);
-    snprintf(name, sizeof(name), "%s/pieces/%s/1.1", path, hex);
-    ok(unlink(name) == 0, "a segment's file is removed");
-
-    open_cache(&cache, -1);
-    ok(is_right(1) && !is_right(70), "its pieces are not complete any more");
-    cache_close(&cache, 1);
-
-    /* another boot */
-
-    forget_boot();
-    ok(!is_right(1), "of another boot: not served before it was looked at");
-
-    open_cache(&cache, -1);
-    ok(is_right(1), "trusted after a clean stop and a reboot");
-    cache_close(&cache, 0);
-
-    forget_boot();
-    open_cache(&cache, -1);
-    store = cache_find(&cache, ih);
-    ok(store != NULL && !is_right(1) && map_in_doubt(store->map.states[1]),
-       "in doubt after a power cut");
-    ok(store_storage.begin(store, 1, &generation) == EAGAIN
-       && store_discharge(store, 1, 1) == 0,
-       "a piece in doubt is not begun, and keeps its space");
-    cache_unload(&cache, store, 0);
-    ok(cache_find(&cache, ih) == store, "nor is it lost with its torrent");
-    cache_close(&cache, 1);
-
-    open_cache(&cache, -1);
-    store = cache_find(&cache, ih);
-    ok(!is_right(1) && map_in_doubt(store->map.states[1]),
-       "in doubt still after a clean stop");
-    cache_close(&cache, 0);
-}
-
-
-/*
- * Maps that are not what they were, each on its own.
- */
-static void
-test_damage(void)
-{
-    int       i;
-    cache_t   cache;
-    map_t     map;
-
-    static const char  *names[] = {
-        "cut short", "of no length", "noise", "of another version",
-        "an offset beyond the end", "a file's offset", "a path",
-        "the piece length", "a directory"
-    };
-
-    for (i = 0; i < 9; i++) {
-        open_cache(&cache, -1);
-        fill(&cache, make_store(&cache, 4), 1);
-        cache_close(&cache, 0);
-
-        damage(i);
-        refused = 0;
-
-        open_cache(&cache, -1);
-        ok(cache_find(&cache, ih) == NULL && refused == 1
-           && map_open(&map, path, ih) != 0,
-           names[i]);
-        cache_close(&cache, 0);
-    }
-}
-
-
-/*
- * The file of a segment, removed or cut when some of it is complete.
- */
-static void
-test_missing(void)
-{
-    int           i;
-    char          name[PATH_MAX + MAP_SEGMENT_NAME];
-    size_t        n;
-    cache_t       cache;
-    store_t      *store;
-    uint8_t       byte;
-    uint32_t      generation;
-    struct stat   st;
-
-    for (i = 0; i < 2; i++) {
-        open_cache(&cache, -1);
-        store = make_store(&cache, 5 + i);
-
-        n = sprintf(name, "%s/", path);
-        map_segment_name(ih, 0, store->map.segments[0].generation, name + n,
-                         sizeof(name) - n);
-
-        ok(fill(&cache, store, 1) == 0 && stat(name, &st) == 0,
-           "a piece of a segment");
-
-        files_forget(&cache.files, store, 0);
-        (void) !(i ? truncate(name, PIECE) : unlink(name));
-
-        ok(cache_reserve(&cache, store, 0, 0) == 0
-           && store_storage.begin(store, 0, &generation) == 0
-           && store_storage.write(store, 0, generation, &byte, 1)
-              == ENOTRECOVERABLE,
-           i ? "cut: no other is written" : "removed: no other is written");
-        ok(store_storage.read(store, 1, 0, &byte, 1) == ENOTRECOVERABLE,
-           "it is not read");
-        ok(i ? (stat(name, &st) == 0 && st.st_size == PIECE)
-             : (stat(name, &st) == -1),
-           "nor made anew, or longer: there would be zeros");
-
-        cache_close(&cache, 0);
-    }
-}
-
-
-static void
-damage(int kind)
-{
-    int    fd, i;
-    char   name[PATH_MAX + 64], hex[41];
-    map_t  map;
-
-    map_hex(hex, ih, 20);
-    snprintf(name, sizeof(name), "%s/pieces/%s/map", path, hex);
-
-    if (kind == 8) {
-        (void) unlink(name);
-        (void) mkdir(name, 0700);
-        return;
-    }
-
-    if (kind < 2) {
-        (void) !truncate(name, kind == 0 ? 1000 : 0);
-        return;
-    }
-
-    if (kind == 2) {
-        fd = open(name, O_RDWR);
-
-        for (i = 0; i < 4096; i++) {
-            (void) !pwrite(fd, &(char) { (char) (i * 7) }, 1, i);
-        }
-
-        close(fd);
-        return;
-    }
-
-    (void) map_open_file(&map, name);
-
-    switch (kind) {
-
-    case 3:
-        map.header->version--;
-        break;
-
-    case 4:
-        map.header->segments_off = map.header->map_size - 8;
-        break;
-
-    case 5:
-        map.files[3].offset += 8;
-        break;
-
-    case 6:
-        map.strings[5] ^= 1;
-        break;
-
-    default:
-        map.header->piece_length *= 2;
-        break;
-    }
-
-    map_close(&map);
-}
-
-
-/*
- * Makes the map one of another boot.
- */
-static void
-forget_boot(void)
-{
-    char   name[PATH_MAX + 64], hex[41];
-    map_t  map;
-
-    map_hex(hex, ih, 20);
-    snprintf(name, sizeof(name), "%s/pieces/%s/map", path, hex);
-
-    (void) map_open_file(&map, name);
-    memset(map.header->boot_id, 'x', 36);
-    map_close(&map);
-}
-
-
-static void
 test_descriptors(void)
 {
     int       i, n;
@@ -662,8 +240,6 @@ test_descriptors(void)
     cache_close(&cache, 0);
 }
 
-
-/* Caches of one process take no more descriptors together than one alone. */
 
 static void
 test_share(void)
