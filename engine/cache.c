@@ -9,32 +9,21 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/statvfs.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "layout.h"
-#include "log.h"
 #include "scan.h"
 #include "seal.h"
 #include "tree.h"
-
-
-#define CACHE_FULL_TIME   60000             /* ms */
-#define CACHE_FULL_RETRY  900               /* ms */
-#define CACHE_FULL_FREE   MAP_SEGMENT_SIZE  /* bytes, at once */
-#define CACHE_DISK_SPARE  MAP_SEGMENT_SIZE  /* for maps and metainfo */
-#define CACHE_PAGE        4096
 
 
 static int cache_open_folders(cache_t *cache);
 static int cache_scan(cache_t *cache, int sealed);
 static int cache_scan_one(cache_t *cache, scan_t *scan, const char *name);
 static void cache_add(cache_t *cache, store_t *store);
+static void cache_empty(cache_t *cache, store_t *store);
 static void cache_drop_partial(cache_t *cache, store_t *store);
 static void cache_retire(cache_t *cache, store_t *store);
-static void cache_recover(cache_t *cache);
-static uint64_t cache_room(const cache_t *cache);
 
 
 int
@@ -220,11 +209,7 @@ cache_close(cache_t *cache, int flush)
 static void
 cache_add(cache_t *cache, store_t *store)
 {
-    uint32_t  i;
-
-    for (i = 0; i < store->map.header->segment_n; i++) {
-        cache->used += store->map.segments[i].charged;
-    }
+    cache->used += store->charged;
 
     store->trash = &cache->trash;
     store->counters = &cache->counters;
@@ -249,22 +234,23 @@ int
 cache_store(cache_t *cache, store_t **store, const uint8_t *ih, shim_t *shim,
     shim_id_t id, const shim_info_t *info, char *err, size_t err_size)
 {
-    int       rc, complete;
+    int       rc;
     map_t     map;
-    uint32_t  i;
     store_t  *s;
 
     err[0] = '\0';
     s = cache_find(cache, ih);
 
+    if (s != NULL && !map_is_there(&s->map, cache->path)) {
+        cache_lose(cache, s);
+        s = NULL;
+    }
+
     if (s != NULL
         && (!layout_matches(&s->map, info)
             || (s->charged_n == 0 && map_layout(&s->map) != cache->layout)))
     {
-        for (i = 0; i < s->map.header->segment_n; i++) {
-            cache->used -= store_evict(s, i, &complete);
-        }
-
+        cache_empty(cache, s);
         cache_retire(cache, s);
         s = NULL;
     }
@@ -308,6 +294,11 @@ cache_unload(cache_t *cache, store_t *store, int keep)
     store->loaded = 0;
     store->readers = 0;
 
+    if (!map_usable(&store->map)) {
+        cache_lose(cache, store);
+        return;
+    }
+
     if (store->payload->whole && !keep && store->charged_n != 0) {
         (void) cache_evict_segment(cache, store, 0);    /* and retires it */
         return;
@@ -318,6 +309,59 @@ cache_unload(cache_t *cache, store_t *store, int keep)
     if (store->charged_n == 0) {
         cache_retire(cache, store);
     }
+}
+
+
+void
+cache_lose(cache_t *cache, store_t *store)
+{
+    DIR   *dir;
+    char   hex[41], name[PATH_MAX];
+
+    map_hex(hex, store->ih, 20);
+
+    if (cache->refused != NULL) {
+        cache->refused(cache->ctx, hex, EBADMSG);
+    }
+
+    map_retire(&store->map);
+    cache_empty(cache, store);
+
+    /* files of generations that it does not tell any more, too */
+
+    snprintf(name, sizeof(name), "%s/pieces/%s", cache->path, hex);
+
+    dir = opendir(name);
+
+    if (dir != NULL) {
+        scan_remove(dir, name);
+        closedir(dir);
+    }
+
+    if (cache->evicted != NULL) {
+        cache->evicted(cache->ctx, store, 0, MAP_COMPLETE);
+    }
+
+    cache_retire(cache, store);
+}
+
+
+/*
+ * Evicts all of it, whether the map tells what that is or not.
+ */
+static void
+cache_empty(cache_t *cache, store_t *store)
+{
+    int       complete;
+    uint32_t  i;
+
+    for (i = 0; i < store->map.header->segment_n; i++) {
+        cache->used -= store_evict(store, i, &complete);
+    }
+
+    cache->used -= store->charged;
+    store->charged = 0;
+    store->charged_n = 0;
 }
 
 
@@ -360,8 +404,7 @@ cache_retire(cache_t *cache, store_t *store)
 {
     char  hex[41], name[PATH_MAX];
 
-    __atomic_store_n(&store->map.header->state, MAP_RETIRED,
-                     __ATOMIC_SEQ_CST);
+    map_retire(&store->map);
 
     map_hex(hex, store->ih, 20);
 
@@ -376,125 +419,6 @@ cache_retire(cache_t *cache, store_t *store)
 
     /* the list may name it */
     cache->victims.n = 0;
-}
-
-
-int
-cache_reserve(cache_t *cache, store_t *store, uint32_t piece, int force)
-{
-    uint64_t  n;
-
-    if (__atomic_load_n(&store->map.states[piece], __ATOMIC_RELAXED)
-        & (MAP_CHARGED|MAP_COMPLETE))
-    {
-        return 0;
-    }
-
-    cache_recover(cache);
-
-    if (cache->limit >= 0) {
-        n = store->payload->charge(store, piece);
-
-        while (cache->used + n > (uint64_t) cache->limit) {
-            if (cache_evict(cache) == 0) {
-                break;
-            }
-        }
-
-        if (cache->used + n > (uint64_t) cache->limit
-            && (!force || store->payload->whole))
-        {
-            return ENOSPC;
-        }
-    }
-
-    cache->used += store_charge(store, piece, time(NULL));
-
-    return 0;
-}
-
-
-/*
- * Some time after the disk was full there may be more on it again.
- */
-static void
-cache_recover(cache_t *cache)
-{
-    if (cache->full != 0 && engine_now() - cache->full > CACHE_FULL_TIME) {
-        cache->full = 0;
-        cache->limit = cache->max_size;
-    }
-}
-
-
-int
-cache_stage(cache_t *cache, uint64_t need, uint64_t most, uint64_t *got)
-{
-    uint64_t  n, room;
-
-    cache_recover(cache);
-
-    room = cache_room(cache);
-
-    while (room < most) {
-        n = cache_evict(cache);
-
-        if (n == 0) {
-            break;
-        }
-
-        /* of the disk it may be free only when workers have closed it */
-
-        room += n;
-        n = (cache->limit >= 0 && cache->used < (uint64_t) cache->limit)
-            ? cache->limit - cache->used : 0;
-        room = (cache->limit >= 0 && n < room) ? n : room;
-    }
-
-    room &= ~(uint64_t) (CACHE_PAGE - 1);
-    *got = (room < most) ? room : most;
-
-    if (*got < need) {
-        *got = 0;
-        return ENOSPC;
-    }
-
-    cache->used += *got;
-
-    return 0;
-}
-
-
-/*
- * Bytes that may be stored without evicting: of the limit, and of the disk.
- */
-static uint64_t
-cache_room(const cache_t *cache)
-{
-    uint64_t        limit, disk;
-    struct statvfs  st;
-
-    limit = UINT64_MAX;
-    disk = UINT64_MAX;
-
-    if (cache->limit >= 0) {
-        limit = (cache->used < (uint64_t) cache->limit)
-                ? cache->limit - cache->used : 0;
-    }
-
-    if (fstatvfs(cache->dir, &st) == 0) {
-        disk = (uint64_t) st.f_bavail * st.f_frsize;
-        disk = (disk > CACHE_DISK_SPARE) ? disk - CACHE_DISK_SPARE : 0;
-    }
-
-    return (limit < disk) ? limit : disk;
-}
-
-
-void
-cache_unreserve(cache_t *cache, store_t *store, uint32_t piece, int partial)
-{
-    cache->used -= store_discharge(store, piece, partial);
 }
 
 
@@ -536,29 +460,4 @@ cache_evict_segment(cache_t *cache, store_t *store, uint32_t segment)
     }
 
     return n;
-}
-
-
-int
-cache_is_full(const cache_t *cache)
-{
-    return cache->full != 0 && engine_now() - cache->full < CACHE_FULL_RETRY;
-}
-
-
-uint64_t
-cache_disk_full(cache_t *cache)
-{
-    uint64_t  n, used;
-
-    used = cache->used;
-
-    do {
-        n = cache_evict(cache);
-    } while (n != 0 && used - cache->used < CACHE_FULL_FREE);
-
-    cache->full = engine_now();
-    cache->limit = cache->used;
-
-    return used - cache->used;
 }

@@ -100,6 +100,12 @@ int cache_store(cache_t *cache, store_t **store, const uint8_t *ih,
 void cache_unload(cache_t *cache, store_t *store, int keep);
 
 /*
+ * The map of a store was cut, removed or replaced: says so, and removes all
+ * that the store had.  It is gone on return.
+ */
+void cache_lose(cache_t *cache, store_t *store);
+
+/*
  * Reserves the space of a piece; does nothing if it has it.
  *
  * force: go beyond the limit rather than fail (a reader's next piece), unless

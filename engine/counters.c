@@ -92,7 +92,7 @@ static void
 counters_unmap(counters_t *c)
 {
     if (c->map != NULL) {
-        guard_del(c->map);
+        guard_del(c->guard);
         munmap(c->map, COUNTERS_SIZE);
         c->map = NULL;
     }
@@ -105,6 +105,7 @@ counters_map(counters_t *c, const char *dir, unsigned stripe)
     int                 fd, rc;
     char                name[PATH_MAX];
     void               *p;
+    guard_t            *guard;
     unsigned            i;
     struct stat         st;
     counters_header_t   header;
@@ -139,10 +140,15 @@ counters_map(counters_t *c, const char *dir, unsigned stripe)
         return rc;
     }
 
-    guard_add(p, COUNTERS_SIZE);
+    guard = guard_add(p, COUNTERS_SIZE);
+
+    if (guard == NULL) {
+        munmap(p, COUNTERS_SIZE);
+        return ENOMEM;
+    }
 
     if (memcmp(p, &header, sizeof(header)) != 0) {
-        guard_del(p);
+        guard_del(guard);
         munmap(p, COUNTERS_SIZE);
         return EBADMSG;
     }
@@ -150,6 +156,7 @@ counters_map(counters_t *c, const char *dir, unsigned stripe)
     counters_unmap(c);
 
     c->map = p;
+    c->guard = guard;
     c->values = counters_stripe(p, stripe);
 
     for (i = 0; i < COUNTERS_N; i++) {

@@ -85,9 +85,10 @@ typedef enum {
 
 
 typedef struct {
-    uint64_t  *values;              /* the stripe this process adds to */
-    void      *map;                 /* the file, or NULL */
-    uint64_t   own[COUNTERS_N];     /* used while there is none */
+    uint64_t        *values;            /* the stripe this process adds to */
+    void            *map;               /* the file, or NULL */
+    struct guard_s  *guard;             /* of the mapping */
+    uint64_t         own[COUNTERS_N];   /* used while there is none */
 } counters_t;
 
 

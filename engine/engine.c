@@ -17,6 +17,7 @@
 #include "call.h"
 #include "check.h"
 #include "conf.h"
+#include "fault.h"
 #include "fetch.h"
 #include "item.h"
 #include "layers.h"
@@ -440,8 +441,12 @@ engine_cycle(engine_t *engine)
 
     server_reap(engine);
 
+    fault_maps(engine);
+
     while ((torrent = TAILQ_FIRST(&engine->dirty)) != NULL) {
-        reader_schedule(torrent);
+        if (!fault_renew(torrent)) {
+            reader_schedule(torrent);
+        }
     }
 
     return 0;

@@ -130,7 +130,7 @@ map_extent(const map_t *map, uint64_t offset, uint64_t limit, uint32_t now,
         return 0;
     }
 
-    if (!map_still(map, extent)) {
+    if (extent->generation == 0 || !map_still(map, extent)) {
         extent->length = 0;
         return 0;
     }

@@ -8,10 +8,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "guard.h"
 #include "log.h"
 #include "reader.h"
 #include "reply.h"
 #include "torrent.h"
+#include "watch.h"
 
 
 static int fault_is_there(const store_t *store, uint32_t piece);
@@ -139,6 +141,76 @@ fault_is_row(const store_t *store, uint32_t piece)
     free(buf);
 
     return rc != ENOENT && rc != EBADMSG;
+}
+
+
+void
+fault_maps(engine_t *engine)
+{
+    unsigned    faults;
+    store_t    *store, *next;
+    torrent_t  *torrent;
+
+    faults = guard_faults();
+
+    if (faults == engine->faults) {
+        return;
+    }
+
+    engine->faults = faults;
+
+    HASH_ITER(hh, engine->cache.stores, store, next) {
+
+        if (map_usable(&store->map)) {
+            continue;
+        }
+
+        torrent = torrent_find(engine, store->ih);
+
+        if (torrent != NULL && torrent->store == store) {
+            reader_dirty(torrent);
+
+        } else {
+            cache_lose(&engine->cache, store);
+        }
+    }
+}
+
+
+int
+fault_renew(torrent_t *torrent)
+{
+    request_t  *request, *next;
+
+    if (torrent->store == NULL || map_usable(&torrent->store->map)) {
+        return 0;
+    }
+
+    for (request = TAILQ_FIRST(&torrent->requests);
+         request != NULL;
+         request = next)
+    {
+        next = TAILQ_NEXT(request, link);
+
+        watch_stop(request);
+        reader_stop(request);
+
+        if (request->upload != NULL) {
+            reply_fail(request, 500, "what was uploaded is lost\n");
+        }
+    }
+
+    torrent->want_n = 0;
+
+    cache_lose(&torrent->engine->cache, torrent->store);
+    torrent->store = NULL;
+
+    (void) shim_forget(torrent->engine->shim, torrent->id, 0,
+                       torrent->info.piece_n);
+
+    torrent_begin(torrent);
+
+    return 1;
 }
 
 

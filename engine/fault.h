@@ -27,6 +27,19 @@ void fault_write(torrent_t *torrent, uint32_t piece, int error);
 void fault_missing(engine_t *engine, const uint8_t *ih, uint64_t piece);
 
 /*
+ * If somebody has cut a mapped file: stores whose map it was are removed, and
+ * torrents that use one are marked for fault_renew().
+ */
+void fault_maps(engine_t *engine);
+
+/*
+ * If the map of a torrent was cut, removed or replaced it gets another one, and
+ * what its readers need is fetched again.  Returns 0 if the map is whole; else
+ * the torrent may be gone.
+ */
+int fault_renew(torrent_t *torrent);
+
+/*
  * Evicts the segment of a piece, and says so: clients may have it open, or the
  * disk cannot read it, nothing is written there again.
  *

@@ -5,17 +5,18 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
 
-#define GUARD_TAKEN  1
-
-
-typedef struct {
-    uintptr_t  begin;       /* atomic; 0: free, GUARD_TAKEN: not yet set */
+/* Never freed, but used again: the handler may be looking at any of them. */
+struct guard_s {
+    uintptr_t  begin;       /* atomic; 0: not in use */
     uintptr_t  end;
-} guard_t;
+    guard_t   *next;        /* of all */
+    guard_t   *next_free;
+};
 
 
 static void guard_install(void);
@@ -24,49 +25,66 @@ static int guard_replace(uintptr_t address);
 
 
 static pthread_once_t    guard_once = PTHREAD_ONCE_INIT;
-static guard_t           guards[GUARD_MAX];
+static pthread_mutex_t   guard_mutex = PTHREAD_MUTEX_INITIALIZER;
+static guard_t          *guard_all;         /* atomic */
+static guard_t          *guard_free;        /* under the mutex */
+static unsigned          guard_count;       /* atomic */
 static uintptr_t         guard_page;
 static struct sigaction  guard_old;
 
 
-void
+guard_t *
 guard_add(void *p, size_t size)
 {
-    unsigned   i;
-    uintptr_t  none;
+    guard_t  *guard;
 
     (void) pthread_once(&guard_once, guard_install);
 
-    for (i = 0; i < GUARD_MAX; i++) {
-        none = 0;
+    pthread_mutex_lock(&guard_mutex);
 
-        if (__atomic_compare_exchange_n(&guards[i].begin, &none, GUARD_TAKEN,
-                                        0, __ATOMIC_ACQUIRE,
-                                        __ATOMIC_RELAXED))
-        {
-            guards[i].end = (uintptr_t) p + size;
-            __atomic_store_n(&guards[i].begin, (uintptr_t) p,
-                             __ATOMIC_RELEASE);
-            return;
+    guard = guard_free;
+
+    if (guard != NULL) {
+        guard_free = guard->next_free;
+
+    } else {
+        guard = calloc(1, sizeof(guard_t));
+
+        if (guard != NULL) {
+            guard->next = guard_all;
+            __atomic_store_n(&guard_all, guard, __ATOMIC_RELEASE);
         }
     }
+
+    pthread_mutex_unlock(&guard_mutex);
+
+    if (guard != NULL) {
+        __atomic_store_n(&guard->end, (uintptr_t) p + size, __ATOMIC_RELAXED);
+        __atomic_store_n(&guard->begin, (uintptr_t) p, __ATOMIC_RELEASE);
+    }
+
+    return guard;
 }
 
 
 void
-guard_del(void *p)
+guard_del(guard_t *guard)
 {
-    unsigned  i;
+    __atomic_store_n(&guard->begin, 0, __ATOMIC_RELEASE);
 
-    for (i = 0; i < GUARD_MAX; i++) {
+    pthread_mutex_lock(&guard_mutex);
 
-        if (__atomic_load_n(&guards[i].begin, __ATOMIC_ACQUIRE)
-            == (uintptr_t) p)
-        {
-            __atomic_store_n(&guards[i].begin, 0, __ATOMIC_RELEASE);
-            return;
-        }
-    }
+    guard->next_free = guard_free;
+    guard_free = guard;
+
+    pthread_mutex_unlock(&guard_mutex);
+}
+
+
+unsigned
+guard_faults(void)
+{
+    return __atomic_load_n(&guard_count, __ATOMIC_RELAXED);
 }
 
 
@@ -109,29 +127,38 @@ guard_handler(int signo, siginfo_t *info, void *context)
 
 
 /*
- * Returns 0 if the address is in a guarded mapping.
+ * Returns 0 if the address is in a guarded mapping.  That was there when it was
+ * touched, and stays until this is over.
  */
 static int
 guard_replace(uintptr_t address)
 {
-    void      *p, *page;
-    unsigned   i;
-    uintptr_t  begin;
+    void       *p, *page;
+    guard_t    *guard;
+    uintptr_t   begin, end;
 
-    for (i = 0; i < GUARD_MAX; i++) {
-        begin = __atomic_load_n(&guards[i].begin, __ATOMIC_ACQUIRE);
+    for (guard = __atomic_load_n(&guard_all, __ATOMIC_ACQUIRE);
+         guard != NULL;
+         guard = guard->next)
+    {
+        begin = __atomic_load_n(&guard->begin, __ATOMIC_ACQUIRE);
+        end = __atomic_load_n(&guard->end, __ATOMIC_RELAXED);
 
-        if (begin > GUARD_TAKEN
-            && address >= begin && address < guards[i].end)
-        {
+        if (begin != 0 && address >= begin && address < end) {
             page = (void *) (address & ~(guard_page - 1));
 
             /* of no file: the descriptor is ignored */
 
-            p = mmap(page, guard_page, PROT_READ|PROT_WRITE,
+            p = mmap(page, end - (uintptr_t) page, PROT_READ|PROT_WRITE,
                      MAP_PRIVATE|MAP_ANONYMOUS|MAP_FIXED, 0, 0);
 
-            return (p == page) ? 0 : -1;
+            if (p != page) {
+                return -1;
+            }
+
+            __atomic_fetch_add(&guard_count, 1, __ATOMIC_RELAXED);
+
+            return 0;
         }
     }
 

@@ -337,9 +337,10 @@ layout_digest(const map_t *map, uint8_t *digest)
     uint32_t        i;
     EVP_MD_CTX     *ctx;
     map_file_t      file;
-    const uint8_t  *rest;
+    const uint8_t  *rest, *end;
 
     rest = (const uint8_t *) &map->files[map->header->file_n];
+    end = (const uint8_t *) map->header + map->header->states_off;
     ctx = EVP_MD_CTX_new();
 
     ok = ctx != NULL
@@ -353,7 +354,7 @@ layout_digest(const map_t *map, uint8_t *digest)
     }
 
     ok = ok
-         && EVP_DigestUpdate(ctx, rest, map->states - rest)
+         && EVP_DigestUpdate(ctx, rest, end - rest)
          && EVP_DigestFinal_ex(ctx, digest, NULL);
 
     EVP_MD_CTX_free(ctx);

@@ -6,14 +6,18 @@
 #include <limits.h>
 #include <pthread.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "boot.h"
+#include "guard.h"
 
 
+static int map_name(char *name, const char *dir, const uint8_t *ih);
+static int map_copy(map_t *map);
 static int map_check_header(const map_header_t *h, size_t size);
 static int map_check_array(const map_header_t *h, uint64_t off, uint64_t n,
     size_t item, size_t align);
@@ -25,14 +29,10 @@ static int map_path_cmp(const map_t *map, uint32_t n, const uint8_t *path,
 int
 map_open(map_t *map, const char *dir, const uint8_t *ih)
 {
-    int    rc;
-    char   name[PATH_MAX], hex[41];
+    int   rc;
+    char  name[PATH_MAX];
 
-    map_hex(hex, ih, 20);
-
-    if ((size_t) snprintf(name, sizeof(name), "%s/pieces/%s/map", dir, hex)
-        >= sizeof(name))
-    {
+    if (map_name(name, dir, ih) != 0) {
         return ENAMETOOLONG;
     }
 
@@ -43,8 +43,8 @@ map_open(map_t *map, const char *dir, const uint8_t *ih)
     }
 
     if (memcmp(map->header->ih, ih, 20) != 0
-        || !map_usable(map)
-        || strcmp(map->header->boot_id, boot_id()) != 0)
+        || strcmp(map->header->boot_id, boot_id()) != 0
+        || !map_usable(map))
     {
         map_close(map);
         return EBADMSG;
@@ -54,13 +54,24 @@ map_open(map_t *map, const char *dir, const uint8_t *ih)
 }
 
 
+static int
+map_name(char *name, const char *dir, const uint8_t *ih)
+{
+    char  hex[41];
+
+    map_hex(hex, ih, 20);
+
+    return (snprintf(name, PATH_MAX, "%s/pieces/%s/map", dir, hex) >= PATH_MAX)
+           ? -1 : 0;
+}
+
+
 int
 map_open_file(map_t *map, const char *name)
 {
-    int            fd, err;
-    void          *p;
-    struct stat    st;
-    map_header_t  *h;
+    int          fd, err;
+    void        *p;
+    struct stat  st;
 
     fd = open(name, O_RDWR|O_CLOEXEC|O_NOFOLLOW);
 
@@ -91,34 +102,71 @@ map_open_file(map_t *map, const char *name)
         return err;
     }
 
-    h = p;
-    map->header = h;
+    map->shared = p;
     map->size = st.st_size;
+    map->inode = st.st_ino;
+    map->header = NULL;
+    map->guard = guard_add(p, map->size);
 
-    if (map_check_header(h, map->size) != 0) {
-        munmap(p, map->size);
+    err = (map->guard != NULL) ? map_copy(map) : ENOMEM;
+
+    if (err != 0) {
+        map_close(map);
+    }
+
+    return err;
+}
+
+
+/*
+ * Copies what never changes, and checks the copy.
+ */
+static int
+map_copy(map_t *map)
+{
+    uint8_t       *copy, *p;
+    map_header_t   header, *h;
+
+    p = (uint8_t *) map->shared;
+    memcpy(&header, p, sizeof(map_header_t));
+
+    if (map_check_header(&header, map->size) != 0) {
         return EBADMSG;
     }
 
-    map->files = (map_file_t *) ((uint8_t *) p + h->files_off);
-    map->sorted = (uint32_t *) ((uint8_t *) p + h->sorted_off);
-    map->strings = (uint8_t *) p + h->strings_off;
-    map->states = (uint8_t *) p + h->states_off;
-    map->segments = (map_segment_t *) ((uint8_t *) p + h->segments_off);
+    copy = malloc(header.states_off);
 
-    if (map_check_files(map) != 0) {
-        munmap(p, map->size);
-        return EBADMSG;
+    if (copy == NULL) {
+        return ENOMEM;
     }
 
-    return 0;
+    memcpy(copy, p, header.states_off);
+    memcpy(copy, &header, sizeof(map_header_t));
+
+    h = (map_header_t *) copy;
+
+    map->header = h;
+    map->files = (map_file_t *) (copy + h->files_off);
+    map->sorted = (uint32_t *) (copy + h->sorted_off);
+    map->strings = copy + h->strings_off;
+
+    map->states = p + h->states_off;
+    map->segments = (map_segment_t *) (p + h->segments_off);
+
+    return (map_check_files(map) == 0) ? 0 : EBADMSG;
 }
 
 
 void
 map_close(map_t *map)
 {
-    munmap(map->header, map->size);
+    if (map->guard != NULL) {
+        guard_del(map->guard);
+    }
+
+    munmap(map->shared, map->size);
+    free(map->header);
+
     map->header = NULL;
 }
 
@@ -293,7 +341,57 @@ map_blocks(const map_header_t *header)
 int
 map_usable(const map_t *map)
 {
-    return __atomic_load_n(&map->header->state, __ATOMIC_ACQUIRE) == MAP_READY;
+    uint32_t  n;
+
+    n = map->header->segment_n;
+
+    return __atomic_load_n(&map->shared->state, __ATOMIC_ACQUIRE) == MAP_READY
+           && (n == 0
+               || __atomic_load_n(&map->segments[n - 1].generation,
+                                  __ATOMIC_ACQUIRE) != 0);
+}
+
+
+int
+map_is_there(const map_t *map, const char *dir)
+{
+    char         name[PATH_MAX];
+    struct stat  st;
+
+    if (!map_usable(map)) {
+        return 0;
+    }
+
+    if (map_name(name, dir, map->header->ih) != 0
+        || lstat(name, &st) == -1)
+    {
+        /* a disk that fails is no reason to do without it */
+        return errno != ENOENT;
+    }
+
+    return st.st_ino == map->inode && (uint64_t) st.st_size == map->size;
+}
+
+
+void
+map_retire(map_t *map)
+{
+    __atomic_store_n(&map->shared->state, MAP_RETIRED, __ATOMIC_SEQ_CST);
+}
+
+
+void
+map_made(map_t *map, uint32_t n, int made)
+{
+    map_file_t  *shared;
+
+    map->files[n].flags &= ~MAP_MADE;
+    map->files[n].flags |= made ? MAP_MADE : 0;
+
+    /* for the next engine */
+
+    shared = (map_file_t *) ((uint8_t *) map->shared + map->header->files_off);
+    shared[n].flags = map->files[n].flags;
 }
 
 

@@ -52,7 +52,13 @@
  *     is in doubt then.
  *  7. A piece in doubt (map_in_doubt()) is not complete: it is hashed before
  *     it is served.  It stays in doubt until then, over any number of stops.
- *  8. digest is of all that never changes: the header before it, and what lies
+ *  8. What never changes is copied when the map is opened: the counts, offsets
+ *     and names that a process goes by are its own.  The rest, states, segments
+ *     and state, may turn to zeros at any time, by somebody who cuts the file
+ *     (guard.h).  A generation is never 0: the map is of no use if that of the
+ *     last segment is, which goes with whatever is cut off.  Pieces are written
+ *     and vouched for only in a generation that is not 0.
+ *  9. digest is of all that never changes: the header before it, and what lies
  *     between the header and the states.  The engine looks at it when it
  *     starts; who opens the map later sees only that nothing in it points out
  *     of the map.
@@ -152,7 +158,7 @@ typedef struct {
     uint64_t    name_off;           /* from strings_off */
     uint32_t    name_len;
 
-    uint8_t     digest[32];         /* SHA-256, rule 8 */
+    uint8_t     digest[32];         /* SHA-256, rule 9 */
     uint32_t    state;              /* MAP_READY, MAP_RETIRED; atomic */
     char        boot_id[40];
 } map_header_t;
@@ -175,15 +181,25 @@ typedef struct {
 } map_segment_t;
 
 
-/* A mapped map; the pointers go into the mapping. */
+/* A mapped map. */
 typedef struct {
-    map_header_t   *header;
-    map_file_t     *files;
-    uint32_t       *sorted;
-    uint8_t        *strings;
-    uint8_t        *states;
-    map_segment_t  *segments;
-    size_t          size;
+
+    /* copies (rule 8) */
+
+    map_header_t    *header;            /* state, boot_id: as they were */
+    map_file_t      *files;             /* MAP_MADE by map_made() */
+    uint32_t        *sorted;
+    uint8_t         *strings;
+
+    /* in the mapping */
+
+    map_header_t    *shared;            /* state, boot_id */
+    uint8_t         *states;
+    map_segment_t   *segments;
+
+    size_t           size;
+    ino_t            inode;
+    struct guard_s  *guard;             /* of the mapping */
 } map_t;
 
 
@@ -247,8 +263,20 @@ uint32_t map_layout(const map_t *map);
  */
 uint32_t map_blocks(const map_header_t *header);
 
-/* Nonzero unless the map was retired since; one load. */
+/* Nonzero unless the map was retired, or cut, since; no system call. */
 int map_usable(const map_t *map);
+
+/*
+ * Zero if others do not find this map any more: it was retired, cut, removed or
+ * replaced.  dir: as map_open()
+ */
+int map_is_there(const map_t *map, const char *dir);
+
+/* Says that it is of no use any more (rule 5).  Engine. */
+void map_retire(map_t *map);
+
+/* Sets MAP_MADE of a file, or clears it.  Engine. */
+void map_made(map_t *map, uint32_t n, int made);
 
 /*
  * Finds a file by its display path: exact bytes, the first in torrent order

@@ -183,7 +183,7 @@ plain_open(store_t *store, uint32_t file)
     fd = tree_create(store->dir, root, &store->map, file);
 
     if (fd != -1) {
-        f->flags |= MAP_MADE;
+        map_made(&store->map, file, 1);
     }
 
     return fd;
@@ -260,7 +260,7 @@ plain_evict(store_t *store, uint32_t segment, uint32_t generation)
             tree_remove(store->dir, root, &store->map, i);
         }
 
-        store->map.files[i].flags &= ~MAP_MADE;
+        map_made(&store->map, i, 0);
     }
 }
 
@@ -286,7 +286,7 @@ plain_scan(map_t *map, int cache, DIR *dir, database_t *database)
     for (i = 0; i < map->header->file_n; i++) {
 
         if (fd == -1) {
-            map->files[i].flags &= ~MAP_MADE;
+            map_made(map, i, 0);
 
         } else if (!(map->files[i].flags & MAP_PAD_FILE)) {
             plain_scan_one(map, cache, root, i);
@@ -341,7 +341,7 @@ plain_scan_one(map_t *map, int cache, const char *root, uint32_t n)
     }
 
     tree_remove(cache, root, map, n);
-    f->flags &= ~MAP_MADE;
+    map_made(map, n, 0);
 
     for (i = f->offset / map->header->piece_length;
          i * map->header->piece_length < f->offset + f->length;

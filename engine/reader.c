@@ -205,6 +205,11 @@ reader_piece(torrent_t *torrent, uint32_t piece)
         }
     }
 
+    if (!store_complete(torrent->store, piece)) {
+        reader_dirty(torrent);      /* it was lost since */
+        return;
+    }
+
     reader_have(torrent, piece, 1);
 
     if (torrent->short_of) {
@@ -358,18 +363,13 @@ reader_give_back(torrent_t *torrent, reader_list_t *list, int partial)
 void
 reader_dropped(torrent_t *torrent, uint32_t piece)
 {
-    uint8_t  state;
-
     if (torrent->store == NULL
         || piece >= torrent->store->map.header->piece_n)
     {
         return;
     }
 
-    state = __atomic_load_n(&torrent->store->map.states[piece],
-                            __ATOMIC_RELAXED);
-
-    if (!(state & MAP_PRIORITY)) {
+    if (!(store_state(torrent->store, piece) & MAP_PRIORITY)) {
         cache_unreserve(&torrent->engine->cache, torrent->store, piece, 0);
     }
 }

@@ -26,7 +26,6 @@ static int scan_read(const char *file);
 static void scan_payload(map_t *map, const scan_t *scan, DIR *dir);
 static uint32_t scan_states(map_t *map, int trusted);
 static int scan_has_rows(void *ctx, const uint8_t *ih);
-static void scan_remove(DIR *dir, const char *folder);
 
 
 int
@@ -77,7 +76,7 @@ scan_store(scan_t *scan, store_t **store, const char *name)
 
     __atomic_thread_fence(__ATOMIC_SEQ_CST);
 
-    snprintf(map.header->boot_id, sizeof(map.header->boot_id), "%s",
+    snprintf(map.shared->boot_id, sizeof(map.shared->boot_id), "%s",
              boot_id());
 
     *store = store_create(&map, scan->dir, scan->files);
@@ -132,7 +131,7 @@ scan_open(map_t *map, const char *file, const char *name)
         || !map_usable(map)
         || !layout_is_whole(map))
     {
-        __atomic_store_n(&map->header->state, MAP_RETIRED, __ATOMIC_SEQ_CST);
+        map_retire(map);
         map_close(map);
         return EBADMSG;
     }
@@ -306,7 +305,7 @@ scan_has_rows(void *ctx, const uint8_t *ih)
 }
 
 
-static void
+void
 scan_remove(DIR *dir, const char *folder)
 {
     struct dirent  *entry;

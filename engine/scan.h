@@ -30,6 +30,9 @@ typedef struct {
  */
 int scan_store(scan_t *scan, store_t **store, const char *name);
 
+/* Removes a folder of pieces/ with all that is in it.  folder: its name */
+void scan_remove(DIR *dir, const char *folder);
+
 /*
  * Throws away the folders of files/ that are of no store.
  *

@@ -49,7 +49,9 @@ storage_begin(void *ctx, uint32_t piece, uint32_t *generation)
     if (state & MAP_COMPLETE) {
         rc = EEXIST;
 
-    } else if (!(state & MAP_CHARGED) || map_in_doubt(state)) {
+    } else if (!(state & MAP_CHARGED) || map_in_doubt(state)
+               || store_generation(store, piece) == 0)
+    {
         rc = EAGAIN;
 
     } else {

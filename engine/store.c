@@ -30,6 +30,7 @@ store_create(map_t *map, int dir, files_t *files)
 
     for (i = 0; i < map->header->segment_n; i++) {
         store->charged_n += (map->segments[i].charged != 0);
+        store->charged += map->segments[i].charged;
     }
 
     /* an eviction must not wait behind an endless stream of blocks */
@@ -214,6 +215,7 @@ store_charge(store_t *store, uint32_t piece, uint32_t now)
     /* for store_charged(), in threads that write pieces */
 
     __atomic_store_n(&s->charged, s->charged + n, __ATOMIC_RELAXED);
+    store->charged += n;
 
     store_state_set(store, piece, MAP_CHARGED, 0);
 
@@ -242,6 +244,7 @@ store_discharge(store_t *store, uint32_t piece, int partial)
 
         if (s->charged > n) {
             s->charged -= n;
+            store->charged -= n;
 
         } else {
             /* the last piece: the file may exist still */
@@ -288,7 +291,7 @@ uint64_t
 store_evict(store_t *store, uint32_t segment, int *complete)
 {
     uint8_t         state;
-    uint32_t        i, n, first, generation;
+    uint32_t        i, n, first, generation, old;
     uint64_t        charged;
     map_segment_t  *s;
 
@@ -310,10 +313,21 @@ store_evict(store_t *store, uint32_t segment, int *complete)
         }
     }
 
-    generation = __atomic_fetch_add(&s->generation, 1, __ATOMIC_SEQ_CST);
+    generation = __atomic_load_n(&s->generation, __ATOMIC_SEQ_CST);
+
+    /* of a map that was cut it stays 0, though that may happen right now */
+
+    if (generation != 0) {
+        old = generation;
+        (void) __atomic_compare_exchange_n(&s->generation, &old,
+                                           generation + 1, 0,
+                                           __ATOMIC_SEQ_CST,
+                                           __ATOMIC_RELAXED);
+    }
 
     charged = s->charged;
     s->charged = 0;
+    store->charged -= charged;
 
     files_forget(store->files, store, segment);
 

@@ -74,6 +74,7 @@ struct store_s {
     trash_t           *trash;       /* the cache's */
     uint32_t           readers;     /* requests that read, or will */
     uint32_t           charged_n;   /* segments with charged bytes */
+    uint64_t           charged;     /* bytes of all of them */
     unsigned           loaded:1;    /* a torrent uses it */
 
     UT_hash_handle     hh;      /* the cache's, by ih */

@@ -90,7 +90,16 @@ torrent_hold(request_t *request, const uint8_t *ih, const uint8_t *body,
     }
 
     if (torrent->store != NULL) {
-        torrent_answer(request);
+
+        /* a worker that has it open does not ask */
+
+        if (map_is_there(&torrent->store->map, engine->cache.path)) {
+            torrent_answer(request);
+
+        } else {
+            map_retire(&torrent->store->map);
+            reader_dirty(torrent);
+        }
 
     } else if (torrent_found(torrent)) {
         return;
@@ -216,6 +225,10 @@ torrent_event(engine_t *engine, const shim_event_t *ev)
         return;
     }
 
+    if (torrent->store != NULL && !map_usable(&torrent->store->map)) {
+        reader_dirty(torrent);      /* to get another one */
+    }
+
     map_hex(hex, torrent->ih, 20);
 
     switch (ev->type) {
@@ -276,11 +289,19 @@ torrent_found(torrent_t *torrent)
 
 
 /*
- * The info is known: the torrent takes its own name, gets its store, and
- * everybody who waits is answered.
+ * The info is known: the torrent takes its own name.
  */
 static void
 torrent_have_info(torrent_t *torrent)
+{
+    fetch_forget(torrent);
+    torrent_rename(torrent);
+    torrent_begin(torrent);
+}
+
+
+void
+torrent_begin(torrent_t *torrent)
 {
     int         rc;
     char        text[128], err[256], hex[41];
@@ -288,9 +309,6 @@ torrent_have_info(torrent_t *torrent)
     request_t  *request, *next;
 
     engine = torrent->engine;
-
-    fetch_forget(torrent);
-    torrent_rename(torrent);
 
     rc = torrent_open_store(torrent, err, sizeof(err));
 

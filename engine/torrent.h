@@ -29,6 +29,12 @@ int torrent_found(torrent_t *torrent);
 /* The request needs its torrent no more; harmless if it has none. */
 void torrent_leave(request_t *request);
 
+/*
+ * Gets the store of a torrent whose info is known, and answers everybody who
+ * waits for it.  The torrent may be gone on return.
+ */
+void torrent_begin(torrent_t *torrent);
+
 /* Events of the shim. */
 void torrent_event(engine_t *engine, const shim_event_t *ev);
 

@@ -175,6 +175,7 @@ struct engine_s {
     LIST_HEAD(, torrent_s)     watched;
 
     time_t                     started_at;
+    unsigned                   faults;      /* of guard.h, seen */
     unsigned                   reader_n;    /* requests that read */
 
     unsigned                   layers_waited:1; /* calls wait for layers */

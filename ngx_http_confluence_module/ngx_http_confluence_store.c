@@ -309,6 +309,11 @@ ngx_http_confluence_store_evicted(ngx_http_confluence_store_t *store,
 
         /* held meanwhile: the last descriptor may be closed */
 
+        if (!map_usable(&torrent->map)) {
+            ngx_http_confluence_store_detach(torrent);
+            return;
+        }
+
         if (torrent->refs++ == 0) {
             ngx_queue_remove(&torrent->queue);
         }

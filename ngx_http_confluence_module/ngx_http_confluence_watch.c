@@ -187,7 +187,7 @@ ngx_http_confluence_watch_ready(ngx_http_confluence_watcher_t *watcher,
 
     watch = watcher->watch;
 
-    if (!watch->lost) {
+    if (!watch->lost && map_usable(&watch->torrent->map)) {
         return;
     }
 

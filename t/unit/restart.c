@@ -10,6 +10,7 @@
 static void test_restart(void);
 static void test_damage(void);
 static void test_missing(void);
+static void test_lost(void);
 static void damage(int kind);
 static void forget_boot(void);
 
@@ -24,6 +25,7 @@ main(void)
     test_restart();
     test_damage();
     test_missing();
+    test_lost();
 
     return fixture_end();
 }
@@ -166,12 +168,79 @@ test_missing(void)
 }
 
 
+/*
+ * A map that is cut while it is in use: all of it, which is one page, all but
+ * its begin, or its end.
+ */
+static void
+test_lost(void)
+{
+    int            i;
+    char           name[PATH_MAX + 64], hex[41];
+    map_t          map;
+    cache_t        cache;
+    store_t       *store;
+    uint32_t       generation;
+    uint64_t       used;
+    map_extent_t   e;
+
+    for (i = 0; i < 3; i++) {
+        open_cache(&cache, -1);
+        ok(fill(&cache, make_store(&cache, 20 + i), 1) == 0, "a store");
+        used = cache.used;
+
+        store = make_store(&cache, 10 + i);
+        ok(fill(&cache, store, 1) == 0, "another one");
+
+        map_hex(hex, ih, 20);
+        snprintf(name, sizeof(name), "%s/pieces/%s/map", path, hex);
+
+        (void) map_open(&map, path, ih);
+        (void) !truncate(name, i == 0 ? 0 : (i == 1 ? 100 : map.size - 64));
+
+        ok(!map_usable(&map) && !map_usable(&store->map), "a cut map");
+        ok(i == 2 || map_extent(&map, PIECE, 1000, 0, &e) == 0,
+           "what it has lost is not complete");
+        ok(map.header->piece_length == PIECE
+           && map_find(&map, (uint8_t *) "a", 1) == 2,
+           "counts and names are as they were");
+        map_close(&map);
+
+        cache.used += store_charge(store, 199, 0);
+
+        ok(store_storage.begin(store, 199, &generation) == EAGAIN,
+           "no piece is begun");
+        ok(store_storage.mark(store, 199, 1, SHIM_PIECE_COMPLETE) == ESTALE,
+           "nor published");
+
+        refused = 0;
+        store = make_store(&cache, 10 + i);
+
+        ok(refused == 1 && map_usable(&store->map) && !is_right(1),
+           "a new one is made");
+        ok(cache.used == used, "what the old one had is not counted");
+
+        snprintf(name, sizeof(name), "%s/pieces/%s/0.1", path, hex);
+
+        ok(access(name, F_OK) == -1, "nor is it there");
+        ok(fill(&cache, store, 1) == 0 && is_right(1), "pieces are written");
+
+        memset(ih, 0, 20);
+        ih[0] = 20 + i;
+        ok(is_right(1), "the other store is as it was");
+
+        cache_close(&cache, 0);
+    }
+}
+
+
 static void
 damage(int kind)
 {
     int       fd, i;
     char      name[PATH_MAX + 64], hex[41];
     map_t     map;
+    uint8_t  *p;
 
     map_hex(hex, ih, 20);
     snprintf(name, sizeof(name), "%s/pieces/%s/map", path, hex);
@@ -199,27 +268,28 @@ damage(int kind)
     }
 
     (void) map_open_file(&map, name);
+    p = (uint8_t *) map.shared;
 
     switch (kind) {
 
     case 3:
-        map.header->version--;
+        map.shared->version--;
         break;
 
     case 4:
-        map.header->segments_off = map.header->map_size - 8;
+        map.shared->segments_off = map.header->map_size - 8;
         break;
 
     case 5:
-        map.files[3].offset += 8;
+        ((map_file_t *) (p + map.header->files_off))[3].offset += 8;
         break;
 
     case 6:
-        map.strings[5] ^= 1;
+        p[map.header->strings_off + 5] ^= 1;
         break;
 
     default:
-        map.header->piece_length *= 2;
+        map.shared->piece_length *= 2;
         break;
     }
 
@@ -240,6 +310,6 @@ forget_boot(void)
     snprintf(name, sizeof(name), "%s/pieces/%s/map", path, hex);
 
     (void) map_open_file(&map, name);
-    memset(map.header->boot_id, 'x', 36);
+    memset(map.shared->boot_id, 'x', 36);
     map_close(&map);
 }
