@@ -16,7 +16,6 @@
 #define READER_WANTS         1024           /* pieces of a torrent at a time */
 #define READER_DEADLINES     64             /* of them, with a deadline */
 #define READER_DEADLINE_STEP 20             /* ms from one to the next */
-#define READER_AHEAD         10000          /* ms, of what nobody waits for */
 #define READER_PRIORITY      7
 #define READER_PRIORITY_LATE 1
 
@@ -522,8 +521,7 @@ reader_gather_one(torrent_t *torrent, request_t *request, reader_list_t *list)
     w->piece = piece;
 
     if (list->n < READER_DEADLINES) {
-        w->deadline_ms = list->n * READER_DEADLINE_STEP
-                         + ((level == MAP_NOW) ? 0 : READER_AHEAD);
+        w->deadline_ms = list->n * READER_DEADLINE_STEP;
         w->priority = READER_PRIORITY;
 
     } else {

@@ -7,10 +7,6 @@
  * play, in turn.  Nothing else is fetched.  A window grows with what its reader
  * has read without a jump, and with its rate, up to the readahead: a probe of a
  * file's end does not drag megabytes.
- *
- * Only what is waited for is due at once.  libtorrent asks for what is due
- * within a second before blocks that a peer has in its queue already, even if
- * those are of the piece that is waited for.
  */
 
 #ifndef _ENGINE_READER_H_INCLUDED_
