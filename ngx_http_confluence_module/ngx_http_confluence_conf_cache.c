@@ -47,6 +47,8 @@ static ngx_http_confluence_cache_t *ngx_http_confluence_conf_find(
     ngx_conf_t *cf, ngx_http_confluence_main_conf_t *mcf, ngx_str_t *name);
 static ngx_uint_t ngx_http_confluence_conf_same(ngx_str_t *one,
     ngx_str_t *other);
+static ngx_uint_t ngx_http_confluence_conf_inside(ngx_str_t *inner,
+    ngx_str_t *outer);
 static ngx_int_t ngx_http_confluence_conf_place(ngx_str_t *path,
     ngx_http_confluence_place_t *place);
 
@@ -232,6 +234,7 @@ ngx_http_confluence_conf_path(ngx_conf_t *cf,
     ngx_http_confluence_main_conf_t *mcf, ngx_str_t *name)
 {
     ngx_uint_t                     i;
+    ngx_str_t                     *other;
     ngx_path_t                    *path;
     struct sockaddr_un            *sun;
     ngx_http_confluence_cache_t  **caches;
@@ -264,13 +267,25 @@ ngx_http_confluence_conf_path(ngx_conf_t *cf,
 
     for (i = 0; i < mcf->caches.nelts; i++) {
 
-        if (caches[i]->path
-            && ngx_http_confluence_conf_same(&caches[i]->path->name,
-                                             &path->name))
-        {
+        if (caches[i]->path == NULL) {
+            continue;
+        }
+
+        other = &caches[i]->path->name;
+
+        if (ngx_http_confluence_conf_same(other, &path->name)) {
             ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
                                "\"%V\" is the same directory as \"%V\"",
-                               &path->name, &caches[i]->path->name);
+                               &path->name, other);
+            return NULL;
+        }
+
+        if (ngx_http_confluence_conf_inside(other, &path->name)
+            || ngx_http_confluence_conf_inside(&path->name, other))
+        {
+            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                               "\"%V\" and \"%V\" lie one in the other",
+                               &path->name, other);
             return NULL;
         }
     }
@@ -418,6 +433,68 @@ ngx_http_confluence_conf_same(ngx_str_t *one, ngx_str_t *other)
            && a.last.len == b.last.len
            && (a.last.len == 0
                || ngx_strncmp(a.last.data, b.last.data, a.last.len) == 0);
+}
+
+
+/* The same; of directories that are not there yet by their names. */
+
+static ngx_uint_t
+ngx_http_confluence_conf_inside(ngx_str_t *inner, ngx_str_t *outer)
+{
+    dev_t                         dev;
+    ino_t                         ino;
+    u_char                       *p, name[NGX_MAX_PATH];
+    ngx_file_info_t               fi;
+    ngx_http_confluence_place_t   a, b;
+
+    if (inner->len > outer->len
+        && inner->data[outer->len] == '/'
+        && ngx_strncmp(inner->data, outer->data, outer->len) == 0)
+    {
+        return 1;
+    }
+
+    if (ngx_http_confluence_conf_place(inner, &a) != NGX_OK
+        || ngx_http_confluence_conf_place(outer, &b) != NGX_OK
+        || b.last.len)
+    {
+        return 0;
+    }
+
+    dev = 0;
+    ino = 0;
+
+    p = ngx_cpymem(name, inner->data, inner->len - a.last.len);
+
+    if (a.last.len) {
+        *p++ = '.';
+    }
+
+    /* up to the root, which is its own parent */
+
+    do {
+        *p = '\0';
+
+        if (ngx_file_info(name, &fi) == NGX_FILE_ERROR) {
+            return 0;
+        }
+
+        if (fi.st_dev == b.dev && fi.st_ino == b.ino) {
+            return 1;
+        }
+
+        if (fi.st_dev == dev && fi.st_ino == ino) {
+            return 0;
+        }
+
+        dev = fi.st_dev;
+        ino = fi.st_ino;
+
+        p = ngx_cpymem(p, "/..", sizeof("/..") - 1);
+
+    } while (p < name + sizeof(name) - sizeof("/.."));
+
+    return 0;
 }
 
 

@@ -25,7 +25,9 @@ my $path = "confluence_cache_path $dir/cache";
 my $other = "confluence_cache_path $dir/other name=other";
 
 mkdir "$dir/cache";
+mkdir "$dir/cache/a";
 symlink "$dir/cache", "$dir/link";
+symlink "$dir/cache/a", "$dir/deep";
 symlink $dir, "$dir/up";
 
 my $check = sub {
@@ -70,6 +72,7 @@ $t->write_file('torn', pack('Q<', 1) . $first x 2 . pack('Q<L<', 0, 4)
 
 my @good = (
 	"$path;",
+	"$path; confluence_cache_path ${dir}/cache2 name=a listen=42070;",
 	"$path max_size=10g;",
 	"$path max_size=off;",
 	"$path max_size=1g layout=files;",
@@ -130,6 +133,13 @@ my @bad = (
 		'is the same directory' ],
 	[ "$other; confluence_cache_path $dir/up/other name=a listen=42070;",
 		'is the same directory' ],
+	(map { my ($a, $b) = @$_; map { [ "confluence_cache_path $dir/$$_[0];"
+		. " confluence_cache_path $dir/$$_[1] name=a listen=42070;",
+		'lie one in the other' ] } [ $a, $b ], [ $b, $a ] }
+		[ 'cache', 'cache/a' ], [ 'cache', 'cache/none' ],
+		[ 'cache', 'cache/a/none' ], [ 'none', 'none/none' ],
+		[ 'cache', 'deep' ], [ 'link', 'deep/none' ],
+		[ 'up/cache', 'cache/a' ], [ 'up', 'other' ]),
 	[ "$path; confluence_cache_path $dir/other listen=42070;",
 		'duplicate.*name=' ],
 	[ "$path name=other; $other listen=42070;", 'duplicate cache "other"' ],
