@@ -18,7 +18,7 @@
 /* zeros that lie nowhere are sent from memory */
 #define NGX_HTTP_CONFLUENCE_ZEROS  16384
 
-/* a database that is busy is asked again after so long, ms */
+/* what is busy, or about to be evicted, is looked at again after so long, ms */
 #define NGX_HTTP_CONFLUENCE_BUSY   10
 
 
@@ -170,7 +170,7 @@ ngx_http_confluence_body_wait(ngx_http_request_t *r,
 }
 
 
-/* A database is busy: for a moment, during which nothing else is awaited. */
+/* It can be had, or not, in a moment, during which nothing else is awaited. */
 
 static ngx_int_t
 ngx_http_confluence_body_retry(ngx_http_request_t *r,

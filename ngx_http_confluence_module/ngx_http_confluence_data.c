@@ -498,6 +498,7 @@ ngx_http_confluence_data_reopen(ngx_http_request_t *r,
     d->file = (uint32_t) n;
     d->complete = d->pos;
     d->read_pos = -1;
+    d->missing = NULL;
 
     return NGX_DECLINED;
 }

@@ -6,13 +6,23 @@
 
 
 /* tries to get at an extent that is evicted meanwhile */
-#define NGX_HTTP_CONFLUENCE_TRIES  8
+#define NGX_HTTP_CONFLUENCE_TRIES    8
+
+/* an engine evicts what is missing in so many ms, or thinks that it is there */
+#define NGX_HTTP_CONFLUENCE_MISSING  5000
 
 
-static uint64_t ngx_http_confluence_extent_lookup(
+/* What the engine was told to be missing. */
+struct ngx_http_confluence_missing_s {
+    ngx_msec_t                      when;
+    map_extent_t                    extent;
+};
+
+
+static ngx_int_t ngx_http_confluence_extent_find(
     ngx_http_confluence_data_t *d, map_extent_t *extent, uint64_t *offset);
-static void ngx_http_confluence_extent_missing(ngx_http_request_t *r,
-    ngx_http_confluence_data_t *d, uint64_t offset);
+static ngx_int_t ngx_http_confluence_extent_missing(ngx_http_request_t *r,
+    ngx_http_confluence_data_t *d, map_extent_t *extent, uint64_t offset);
 
 
 ngx_int_t
@@ -26,8 +36,10 @@ ngx_http_confluence_extent(ngx_http_request_t *r,
 
     for (i = 0; i < NGX_HTTP_CONFLUENCE_TRIES; i++) {
 
-        if (ngx_http_confluence_extent_lookup(d, extent, &offset) == 0) {
-            return NGX_DECLINED;
+        rc = ngx_http_confluence_extent_find(d, extent, &offset);
+
+        if (rc != NGX_OK) {
+            return rc;
         }
 
         if (extent->file == MAP_NOWHERE) {
@@ -43,8 +55,7 @@ ngx_http_confluence_extent(ngx_http_request_t *r,
                                          r->connection->log);
 
         if (rc == NGX_ABORT) {
-            ngx_http_confluence_extent_missing(r, d, offset);
-            return NGX_ERROR;
+            return ngx_http_confluence_extent_missing(r, d, extent, offset);
         }
 
         if (rc != NGX_DECLINED) {
@@ -74,8 +85,10 @@ ngx_http_confluence_extent_copy(ngx_http_request_t *r,
         }
     }
 
-    if (ngx_http_confluence_extent_lookup(d, &extent, &offset) == 0) {
-        return NGX_DECLINED;
+    rc = ngx_http_confluence_extent_find(d, &extent, &offset);
+
+    if (rc != NGX_OK) {
+        return rc;
     }
 
     text->data = d->copy;
@@ -85,8 +98,7 @@ ngx_http_confluence_extent_copy(ngx_http_request_t *r,
                                   r->connection->log);
 
     if (rc == NGX_ABORT) {
-        ngx_http_confluence_extent_missing(r, d, offset);
-        return NGX_ERROR;
+        return ngx_http_confluence_extent_missing(r, d, &extent, offset);
     }
 
     /* evicted meanwhile: looked up again in a moment, too */
@@ -95,17 +107,18 @@ ngx_http_confluence_extent_copy(ngx_http_request_t *r,
 }
 
 
-/* What is complete at the position; 0 if nothing is. */
+/* What is complete at the position; not before a missing one is evicted. */
 
-static uint64_t
-ngx_http_confluence_extent_lookup(ngx_http_confluence_data_t *d,
+static ngx_int_t
+ngx_http_confluence_extent_find(ngx_http_confluence_data_t *d,
     map_extent_t *extent, uint64_t *offset)
 {
-    off_t     end;
-    uint64_t  run;
+    off_t       end;
+    uint64_t    run;
+    ngx_msec_t  elapsed;
 
     if (!map_usable(&d->torrent->map)) {
-        return 0;
+        return NGX_DECLINED;
     }
 
     end = d->ranges[d->range].end;
@@ -116,23 +129,51 @@ ngx_http_confluence_extent_lookup(ngx_http_confluence_data_t *d,
         run = end - d->pos;
     }
 
-    return map_extent(&d->torrent->map, *offset, run, (uint32_t) ngx_time(),
-                      extent);
+    if (map_extent(&d->torrent->map, *offset, run, (uint32_t) ngx_time(),
+                   extent)
+        == 0)
+    {
+        return NGX_DECLINED;
+    }
+
+    if (d->missing == NULL
+        || d->missing->extent.segment != extent->segment
+        || d->missing->extent.generation != extent->generation)
+    {
+        return NGX_OK;
+    }
+
+    elapsed = ngx_current_msec - d->missing->when;
+
+    return (elapsed < NGX_HTTP_CONFLUENCE_MISSING) ? NGX_AGAIN : NGX_ERROR;
 }
 
 
-/* The engine is to look at it: it is fetched again, but not for this one. */
+/* The engine is to look at it. */
 
-static void
+static ngx_int_t
 ngx_http_confluence_extent_missing(ngx_http_request_t *r,
-    ngx_http_confluence_data_t *d, uint64_t offset)
+    ngx_http_confluence_data_t *d, map_extent_t *extent, uint64_t offset)
 {
     map_header_t               *h;
     ngx_http_confluence_ctx_t  *ctx;
+
+    if (d->missing == NULL) {
+        d->missing = ngx_palloc(r->pool,
+                               sizeof(struct ngx_http_confluence_missing_s));
+        if (d->missing == NULL) {
+            return NGX_ERROR;
+        }
+    }
+
+    d->missing->when = ngx_current_msec;
+    d->missing->extent = *extent;
 
     h = d->torrent->map.header;
     ctx = ngx_http_get_module_ctx(r, ngx_http_confluence_module);
 
     ngx_http_confluence_link_missing(ctx->cache->link, h->ih,
                                      offset / h->piece_length);
+
+    return NGX_AGAIN;
 }

@@ -2,7 +2,7 @@
 /*
  * Where a request for bytes gets at what is complete: a run of a file, or a
  * copy of a database's row.  What is not there, though the map says so, the
- * engine is told.
+ * engine is told, which evicts it: it is awaited then like anything else.
  */
 
 #ifndef _NGX_HTTP_CONFLUENCE_EXTENT_H_INCLUDED_
@@ -22,7 +22,8 @@
  * direct: as ngx_http_confluence_segment()
  * held: the segment of which it must be, -1 if any will do
  * Returns NGX_OK; NGX_DECLINED if nothing is complete, or if it is of another
- * segment; NGX_ERROR (logged).
+ * segment; NGX_AGAIN if that can be told in some milliseconds; NGX_ERROR
+ * (logged).
  */
 ngx_int_t ngx_http_confluence_extent(ngx_http_request_t *r,
     ngx_http_confluence_data_t *d, ngx_uint_t direct, int64_t held,
@@ -33,8 +34,7 @@ ngx_int_t ngx_http_confluence_extent(ngx_http_request_t *r,
  * request's own copy, which nobody uses any more.
  *
  * text: set to what was copied
- * Returns NGX_OK; NGX_DECLINED if nothing is complete; NGX_AGAIN if it can be
- * had in some milliseconds; NGX_ERROR (logged).
+ * Returns as ngx_http_confluence_extent().
  */
 ngx_int_t ngx_http_confluence_extent_copy(ngx_http_request_t *r,
     ngx_http_confluence_data_t *d, ngx_str_t *text);

@@ -216,6 +216,7 @@ typedef struct {
     ngx_chain_t                    *free;
     ngx_chain_t                    *busy;
     u_char                         *copy;       /* of a database's row */
+    struct ngx_http_confluence_missing_s  *missing;     /* extent.c */
 
     unsigned                        limited:1;  /* ranges were decided */
     unsigned                        held:1;     /* by the header filter */
@@ -223,7 +224,7 @@ typedef struct {
     unsigned                        invalid:1;  /* malformed Range */
     unsigned                        part:1;     /* header of it was sent */
     unsigned                        last:1;     /* all was handed out */
-    unsigned                        retry:1;    /* it waits for a database */
+    unsigned                        retry:1;    /* to be had in a moment */
 } ngx_http_confluence_data_t;
 
 
