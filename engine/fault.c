@@ -18,6 +18,7 @@
 
 static int fault_is_there(const store_t *store, uint32_t piece);
 static int fault_is_row(const store_t *store, uint32_t piece);
+static void fault_await(torrent_t *torrent);
 
 
 void
@@ -235,6 +236,28 @@ fault_evict(engine_t *engine, store_t *store, uint32_t piece, int error,
                                store_segment(store, piece));
 
     if (torrent != NULL) {
+        fault_await(torrent);
         reader_dirty(torrent);
+    }
+}
+
+
+/*
+ * Readers that were told that their piece is there wait for it again: they do
+ * not say so themselves.
+ */
+static void
+fault_await(torrent_t *torrent)
+{
+    uint32_t    piece;
+    request_t  *request;
+
+    TAILQ_FOREACH(request, &torrent->requests, link) {
+
+        piece = request->begin / torrent->info.piece_length;
+
+        if (request->reading && !store_complete(torrent->store, piece)) {
+            request->waiting = 1;
+        }
     }
 }
