@@ -50,7 +50,7 @@ check_open(engine_t *engine)
         return ENOMEM;
     }
 
-    rc = jobs_open(&c->jobs, CHECK_THREADS);
+    rc = jobs_open(&c->jobs, CHECK_THREADS, "engine-check");
 
     if (rc != 0) {
         free(c);

@@ -73,7 +73,7 @@ fetch_open(engine_t *engine)
         return ENOMEM;
     }
 
-    rc = jobs_open(&fetches->jobs, FETCH_RUNNING);
+    rc = jobs_open(&fetches->jobs, FETCH_RUNNING, "engine-fetch");
 
     if (rc != 0) {
         free(fetches);
@@ -124,6 +124,7 @@ fetch_source(torrent_t *torrent, const char *url)
 {
     fetch_t                *f;
     fetches_t              *fetches;
+    shim_info_t             info;
     static pthread_once_t   once = PTHREAD_ONCE_INIT;
 
     if (torrent->store != NULL
@@ -131,6 +132,12 @@ fetch_source(torrent_t *torrent, const char *url)
             && strncasecmp(url, "https://", 8) != 0))
     {
         return;
+    }
+
+    info.size = sizeof(info);
+
+    if (shim_info(torrent->engine->shim, torrent->id, &info) == SHIM_OK) {
+        return;             /* of the cached metainfo */
     }
 
     (void) pthread_once(&once, fetch_init);

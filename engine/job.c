@@ -14,7 +14,7 @@ static job_t *jobs_take(jobs_t *jobs, unsigned n);
 
 
 int
-jobs_open(jobs_t *jobs, unsigned threads)
+jobs_open(jobs_t *jobs, unsigned threads, const char *name)
 {
     jobs->fd = eventfd(0, EFD_NONBLOCK|EFD_CLOEXEC);
 
@@ -27,6 +27,7 @@ jobs_open(jobs_t *jobs, unsigned threads)
     STAILQ_INIT(&jobs->todo);
     STAILQ_INIT(&jobs->done);
     jobs->thread_max = threads;
+    jobs->name = name;
 
     return 0;
 }
@@ -128,7 +129,7 @@ jobs_thread(void *data)
 
     jobs = data;
 
-    (void) pthread_setname_np(pthread_self(), "engine-job");
+    (void) pthread_setname_np(pthread_self(), jobs->name);
 
     pthread_mutex_lock(&jobs->mutex);
 

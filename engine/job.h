@@ -33,6 +33,7 @@ typedef struct {
 
     job_t                *running[JOB_THREADS];
     pthread_t             threads[JOB_THREADS];
+    const char           *name;
     unsigned              thread_max;
     unsigned              thread_n;
     unsigned              idle_n;
@@ -43,10 +44,11 @@ typedef struct {
 
 
 /*
- * threads: at most so many, which are started as jobs come; up to JOB_THREADS.
+ * threads: at most so many, which are started as jobs come; up to JOB_THREADS
+ * name: theirs, up to 15 bytes, static
  * Returns 0 or an errno.  The engine's thread, as all but job_canceled().
  */
-int jobs_open(jobs_t *jobs, unsigned threads);
+int jobs_open(jobs_t *jobs, unsigned threads, const char *name);
 
 /* Cancels what runs and joins the threads; what is left is passed to drop. */
 void jobs_close(jobs_t *jobs, void (*drop)(job_t *job));

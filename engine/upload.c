@@ -79,7 +79,7 @@ upload_open(engine_t *engine)
         return rc;
     }
 
-    rc = jobs_open(&u->jobs, UPLOAD_THREADS);
+    rc = jobs_open(&u->jobs, UPLOAD_THREADS, "engine-upload");
 
     if (rc != 0) {
         free(u);

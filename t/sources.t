@@ -101,7 +101,7 @@ $source->wait_line(qr/^READY/, 20);
 Test::Confluence::spew("$dir/garbage.torrent", 'd4:infoi1e');
 
 conf($t, torrent_grace => '1s');
-$t->run()->plan(54);
+$t->run()->plan(57);
 
 # the info, and the data that it leads to
 
@@ -214,9 +214,13 @@ $t->stop();
 conf($t);
 $t->run();
 
+is(info('moved', xs => "$web/cached"), $small{moved}{info}, 'cached');
+is(threads(), 0, 'nobody is asked for it');
+
 like(http_get(by($small{reloaded}, '/info', xs => "$web/hang") . '&nowait=1'),
 	qr/ 202 /, 'not waited for');
 asked();
+is(threads(), 1, 'one that waits');
 $t->reload();
 ok(closed(), 'engine is replaced');
 
@@ -325,6 +329,15 @@ sub has_logged {
 	return eval {
 		Test::Confluence::wait_for(sub { logged() =~ $re }, 20, 'logged');
 	};
+}
+
+# Threads that the engine has for sources.
+
+sub threads {
+	my ($pid) = reverse $c->processes(qr/^cache manager/);
+
+	return scalar grep { Test::Confluence::slurp($_) eq "engine-fetch\n" }
+		glob("/proc/$pid/task/*/comm");
 }
 
 sub asked {
