@@ -10,7 +10,7 @@ use strict;
 use FindBin;
 use Test::More;
 
-BEGIN { push @INC, "$FindBin::Bin/../lib"; }
+BEGIN { push @INC, "$FindBin::Bin/lib"; }
 
 use File::Copy qw/ copy /;
 use File::Path qw/ remove_tree /;
