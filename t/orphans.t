@@ -8,6 +8,7 @@ use warnings;
 use strict;
 
 use FindBin;
+use POSIX qw/ WNOHANG /;
 use Test::More;
 
 BEGIN { push @INC, "$FindBin::Bin/lib"; }
@@ -140,13 +141,16 @@ http {
 
 EOF
 
+	# of a master that was killed
+
+	unlink "$dir/nginx.pid";
 	$t->run();
 }
 
 # Kills the master, and nothing else.
 
 sub orphan {
-	my $master = $t->master();
+	my $master = $t->read_file('nginx.pid') + 0;
 
 	Test::Confluence::wait_for(sub {
 		$c->processes(qr/cache manager/)
@@ -155,8 +159,9 @@ sub orphan {
 	@orphans = grep { $_ != $master } $c->processes(qr/./);
 
 	kill 'KILL', $master;
-	$t->wait_exit($master, 10);
-	unlink "$dir/nginx.pid";
+	Test::Confluence::wait_for(sub {
+		waitpid($master, WNOHANG) || !kill(0, $master)
+	}, 10, 'killed');
 }
 
 sub gone {

@@ -79,7 +79,8 @@ sub finish {
 
 	my $t = $self->{t};
 
-	return if $self->{pid} != $$ || !$t || $t->can('finish');
+	return if $self->{pid} != $$ || !$t || $t->can('finish')
+		|| $self->{finished}++;
 
 	local $?;
 
