@@ -63,11 +63,11 @@ import sqlite3, sys
 for r in sqlite3.connect(sys.argv[1]).execute(
         'SELECT hex(infohash), hex(extension_bytes), peer_id, remote_addr, '
         'hex(extended_handshake), extended_v FROM peers'):
-    print(*(str(c) for c in r), sep='|')
+    print(*(str(c) for c in r), sep=chr(9))
 " $db 2>/dev/null`;
 
 	return map {
-		my @row = split /\|/;
+		my @row = split /\t/;
 		[ lc $row[0], @row[1 .. 5] ]
 	} split /\n/, $text;
 }
