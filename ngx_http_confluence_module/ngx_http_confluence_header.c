@@ -18,8 +18,9 @@ static u_char *ngx_http_confluence_quote_byte(u_char *dst, u_char ch);
 static ngx_uint_t ngx_http_confluence_printable(uint32_t ch);
 
 
-/* infohash, "-", 64 bits of the path's hash, in quotes */
-#define NGX_HTTP_CONFLUENCE_ETAG_LEN  (1 + 40 + 1 + 16 + 1)
+/* bytes of the digest, and characters of these with quotes around them */
+#define NGX_HTTP_CONFLUENCE_ETAG_DIGEST  12
+#define NGX_HTTP_CONFLUENCE_ETAG_LEN     (1 + 16 + 1)
 
 /* "\U0010ffff" for a byte is more than any takes */
 #define NGX_HTTP_CONFLUENCE_QUOTED    10
@@ -230,27 +231,34 @@ ngx_http_confluence_cache_control(ngx_http_request_t *r)
 /*
  * The bytes behind an infohash and a path never change, so these two say all.
  * They are taken as the client asked for them: nothing need be known of the
- * torrent then.
+ * torrent then.  A digest of both rather than both: header bytes are what a
+ * client spends its time with when ranges come out of the cache.
  */
 
 static u_char *
 ngx_http_confluence_etag(ngx_http_confluence_ctx_t *ctx, u_char *p)
 {
-    u_char      hash[20];
+    u_char      digest[20];
+    ngx_str_t   src, dst;
     ngx_sha1_t  sha1;
 
-    *p++ = '"';
-    p = ngx_hex_dump(p, ctx->hash.ih, 20);
+    ngx_sha1_init(&sha1);
+    ngx_sha1_update(&sha1, ctx->hash.ih, 20);
 
     if (ctx->has_path) {
-        ngx_sha1_init(&sha1);
+        ngx_sha1_update(&sha1, "/", 1);
         ngx_sha1_update(&sha1, ctx->path.data, ctx->path.len);
-        ngx_sha1_final(hash, &sha1);
-
-        *p++ = '-';
-        p = ngx_hex_dump(p, hash, 8);
     }
 
+    ngx_sha1_final(digest, &sha1);
+
+    src.data = digest;
+    src.len = NGX_HTTP_CONFLUENCE_ETAG_DIGEST;
+
+    *p = '"';
+    dst.data = p + 1;
+    ngx_encode_base64url(&dst, &src);
+    p = dst.data + dst.len;
     *p++ = '"';
 
     return p;

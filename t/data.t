@@ -82,7 +82,7 @@ my $seed = $c->seed_libtorrent([ $f1, $f2, $single, $plain ]);
 # libtorrent would look for these under names that it likes better
 my $raw = $c->seed_scripted($names);
 
-$t->run()->plan(69);
+$t->run()->plan(70);
 
 my $r;
 
@@ -125,6 +125,7 @@ isnt(etag(get($f2, path => 'dir/a.bin')), etag(get($f2, path => 'dir/b.txt')),
 	'etags of files differ');
 isnt(etag(get($f2)), etag(get($f2, path => 'dir/a.bin')),
 	'etags of a file and the whole differ');
+isnt(etag(get($f2)), etag(get($f1)), 'etags of torrents differ');
 
 $r = http_get("/plain/data?ih=$f1->{ih}&path=hello.txt");
 like($r, qr/ 200 OK/, 'etag off');
