@@ -9,12 +9,13 @@
 
 /*
  * The most bytes of one pwrite().  The kernel makes page cache folios as large
- * as the write and takes those of 1 MiB from its largest free blocks.  In a
- * virtual machine that reports these to its host, as free page reporting does,
- * nothing is behind them: each page faults in the host while it is written.
- * Folios of this size come from small blocks, and cost no more elsewhere.
+ * as the write; these are the largest that it keeps lists of for each CPU.
+ * Larger ones come from its largest free blocks.  In a virtual machine that
+ * reports these to its host, as free page reporting does, nothing is behind
+ * them: each page faults in the host while it is written.  Smaller ones cost
+ * whoever reads them.  bench/README.md has the figures.
  */
-#define IO_WRITE_MAX  65536
+#define IO_WRITE_MAX  32768
 
 
 int
