@@ -7,15 +7,11 @@
 #include "check.h"
 #include "log.h"
 #include "reply.h"
+#include "window.h"
 
-
-#define READER_WINDOW_MIN    (1024 * 1024)  /* bytes, of a reader that begins */
-#define READER_SECONDS       10             /* of its rate, in the window */
-#define READER_RATE_MIN      (4 * 1024 * 1024)
 
 #define READER_WANTS         1024           /* pieces of a torrent at a time */
 #define READER_DEADLINES     64             /* of them, with a deadline */
-#define READER_DEADLINE_STEP 20             /* ms from one to the next */
 #define READER_PRIORITY      7
 #define READER_PRIORITY_LATE 1
 
@@ -33,7 +29,6 @@ typedef struct {
 
 
 static void reader_position(request_t *request, uint64_t begin, uint64_t end);
-static uint64_t reader_window(const request_t *request);
 static int reader_give_back(torrent_t *torrent, reader_list_t *list,
     int partial);
 static void reader_refuse(torrent_t *torrent);
@@ -103,7 +98,7 @@ reader_start(request_t *request)
     }
 
     request->window.begin = request->begin;
-    request->window.end = request->begin + reader_window(request);
+    request->window.end = request->begin + window_size(request);
 
     if (!request->reading) {
         request->reading = 1;
@@ -119,59 +114,6 @@ reader_start(request_t *request)
     }
 
     reader_dirty(torrent);
-}
-
-
-/*
- * The window grows with what was read on, and with the rate.  Together the
- * windows take no more than half of the cache, which would else be full of
- * what may not be evicted.
- */
-static uint64_t
-reader_window(const request_t *request)
-{
-    int64_t    elapsed;
-    uint64_t   window, read, rate, limit, share;
-    engine_t  *engine;
-
-    engine = request->conn->engine;
-    limit = engine->conf.readahead;
-
-    if (engine->cache.limit >= 0) {
-        share = engine->cache.limit / 2 / (engine->reader_n + 1);
-
-        if (limit > share) {
-            limit = share;
-        }
-    }
-
-    read = request->begin - request->start;
-    window = READER_WINDOW_MIN + 2 * read;
-
-    elapsed = engine_now() - request->since + 1;
-    rate = read * 1000 / elapsed * READER_SECONDS;
-
-    if (rate < READER_RATE_MIN) {
-        rate = READER_RATE_MIN;
-    }
-
-    if (window > rate) {
-        window = rate;
-    }
-
-    if (window > limit) {
-        window = limit;
-    }
-
-    if (window == 0) {
-        window = 1;
-    }
-
-    if (window > request->end - request->begin) {
-        window = request->end - request->begin;
-    }
-
-    return window;
 }
 
 
@@ -391,7 +333,7 @@ reader_shrink(engine_t *engine)
         TAILQ_FOREACH(request, &torrent->requests, link) {
             if (request->reading) {
                 request->window.end = request->window.begin
-                                      + reader_window(request);
+                                      + window_size(request);
             }
         }
 
@@ -521,7 +463,7 @@ reader_gather_one(torrent_t *torrent, request_t *request, reader_list_t *list)
     w->piece = piece;
 
     if (list->n < READER_DEADLINES) {
-        w->deadline_ms = list->n * READER_DEADLINE_STEP;
+        w->deadline_ms = window_deadline(request, piece, list->n);
         w->priority = READER_PRIORITY;
 
     } else {
