@@ -86,6 +86,7 @@ engine_start(engine_t **out, const engine_conf_t *conf, char *err,
     engine->epoll = -1;
     engine->stop = -1;
     engine->changed = -1;
+    engine->addresses = -1;
     engine->cache.dir = -1;
     engine->successor = INT64_MIN / 2;
     engine->started_at = time(NULL);
@@ -477,7 +478,7 @@ engine_shim_event(engine_t *engine, const shim_event_t *ev)
 
     case SHIM_EVENT_LISTENING:
     case SHIM_EVENT_LISTEN_FAILED:
-        ports_event(engine, ev);
+        ports_listening(engine, ev);
         break;
 
     case SHIM_EVENT_ITEM:

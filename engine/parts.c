@@ -6,6 +6,7 @@
 
 #include "check.h"
 #include "fetch.h"
+#include "ports.h"
 #include "upload.h"
 
 
@@ -20,7 +21,8 @@ typedef struct {
 static const part_t  parts[] = {
     { upload_open, upload_fd, upload_event, upload_close },
     { check_open, check_fd, check_event, check_close },
-    { fetch_open, fetch_fd, fetch_event, fetch_close }
+    { fetch_open, fetch_fd, fetch_event, fetch_close },
+    { ports_open, ports_fd, ports_event, ports_close }
 };
 
 #define PARTS  (sizeof(parts) / sizeof(parts[0]))
@@ -29,7 +31,7 @@ static const part_t  parts[] = {
 int
 parts_open(engine_t *engine)
 {
-    int                  rc;
+    int                  rc, fd;
     size_t               i;
     struct epoll_event   ev;
 
@@ -42,10 +44,11 @@ parts_open(engine_t *engine)
             return rc;
         }
 
+        fd = parts[i].fd(engine);
         ev.data.ptr = (void *) &parts[i];
 
-        if (epoll_ctl(engine->epoll, EPOLL_CTL_ADD, parts[i].fd(engine), &ev)
-            == -1)
+        if (fd != -1
+            && epoll_ctl(engine->epoll, EPOLL_CTL_ADD, fd, &ev) == -1)
         {
             return errno;
         }

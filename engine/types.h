@@ -196,6 +196,7 @@ struct engine_s {
     int                        epoll;
     int                        stop;        /* eventfd */
     int                        changed;     /* eventfd: of watched pieces */
+    int                        addresses;   /* netlink: of the machine */
 
     pthread_t                  thread;
     sem_t                      started;     /* the thread has begun */

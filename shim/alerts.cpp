@@ -58,7 +58,9 @@ void listen_failed(shim_s& s, lt::listen_failed_alert const& a)
 {
     shim_event_t ev{};
 
-    if (a.error == boost::asio::error::address_in_use)
+    /* as of an interface that is not up yet, or of IPv6 while it is checked */
+    if (a.error == boost::asio::error::address_in_use
+        || a.error == boost::system::errc::address_not_available)
         s.where.refused(a.socket_type, a.address);
 
     ev.type = SHIM_EVENT_LISTEN_FAILED;

@@ -42,6 +42,17 @@ bool can_bind(
     return !ec;
 }
 
+lt::address bare(lt::address const& a)
+{
+    if (!a.is_v6())
+        return a;
+
+    lt::address_v6 v6 = a.to_v6();
+
+    v6.scope_id(0);
+    return v6;
+}
+
 } // namespace
 
 ports::ports(std::string const& listen)
@@ -70,6 +81,8 @@ ports::ports(std::string const& listen)
 bool ports::opened(lt::socket_type_t const type, lt::tcp::endpoint const& at)
 {
     m_open.emplace(type, at);
+    m_gone.erase(bare(at.address()));
+    m_stale.erase(bare(at.address()));
 
     bool const wanted = std::any_of(m_wanted.begin(),
         m_wanted.end(),
@@ -90,10 +103,33 @@ void ports::refused(lt::socket_type_t const type, lt::address const& at)
     m_astray.emplace(type, at);
 }
 
+void ports::gone(lt::address const& at)
+{
+    m_stale.erase(at);
+
+    if (std::any_of(m_open.begin(),
+            m_open.end(),
+            [&](socket const& s) { return bare(s.second.address()) == at; }))
+    {
+        m_gone.insert(at);
+    }
+}
+
+bool ports::back(lt::address const& at)
+{
+    if (m_gone.erase(at) == 0)
+        return false;
+
+    m_stale.insert(at);
+    return true;
+}
+
 void ports::closed()
 {
     m_open.clear();
     m_astray.clear();
+    m_gone.clear();
+    m_stale.clear();
 }
 
 /* libtorrent listens on each address of the machine if any is wanted. */
@@ -146,11 +182,14 @@ bool ports::available() const
 extern "C" int shim_listen_again(shim_t* s)
 try
 {
-    if (!s->where.missing())
-        return 0;
+    if (!s->where.stale())
+    {
+        if (!s->where.missing())
+            return 0;
 
-    if (!s->where.available())
-        return 1;
+        if (!s->where.available())
+            return 1;
+    }
 
     lt::settings_pack p;
 
@@ -169,4 +208,21 @@ try
 catch (...)
 {
     return 1;
+}
+
+extern "C" int shim_listen_address(
+    shim_t* s, char const* const address, int const there)
+try
+{
+    lt::address const at = lt::make_address(address);
+
+    if (there)
+        return s->where.back(at);
+
+    s->where.gone(at);
+    return 0;
+}
+catch (...)
+{
+    return 0;
 }

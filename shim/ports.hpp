@@ -5,6 +5,11 @@
  * reload that may be only because our predecessor, or another cache's, has not
  * left yet.  So what is wrong is remembered, and looked at now and then; when
  * all of it has got free, libtorrent is made to open its sockets anew.
+ *
+ * It also binds sockets to the interface that has the address, by its index.
+ * If that is removed and one of the same name and address made, as by a VPN that
+ * connects anew, libtorrent takes the sockets for those of the new one; nothing
+ * comes in by them, and no uTP goes out.
  */
 
 #ifndef CONFLUENCE_SHIM_PORTS_HPP
@@ -40,7 +45,7 @@ public:
         return m_open.count({lt::socket_type_t::tcp, at}) != 0;
     }
 
-    /* None could be opened, since the port is in use. */
+    /* None could be opened: the port is in use, or the address is not there. */
     void refused(lt::socket_type_t type, lt::address const& at);
 
     /* Whether there is something to gain: ports that we want and have not. */
@@ -48,6 +53,15 @@ public:
 
     /* Whether all of them can be had now. */
     bool available() const;
+
+    /* An address of the machine, without a scope, is gone. */
+    void gone(lt::address const& at);
+
+    /* It is there again; whether sockets are on it from before. */
+    bool back(lt::address const& at);
+
+    /* Whether there is such an address, and libtorrent has not noticed. */
+    bool stale() const { return !m_stale.empty(); }
 
     /* All sockets are closed. */
     void closed();
@@ -60,6 +74,8 @@ private:
     std::vector<lt::tcp::endpoint> m_wanted;
     std::set<socket> m_open;
     std::set<std::pair<lt::socket_type_t, lt::address>> m_astray;
+    std::set<lt::address> m_gone;
+    std::set<lt::address> m_stale;
 };
 
 } // namespace shim

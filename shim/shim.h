@@ -602,11 +602,20 @@ shim_rc_t shim_peers(shim_t* s,
     uint32_t* n);
 
 /*
- * If another port than one of those in listen had to be taken, since that was
- * in use, and it is free now: opens all sockets anew, which events tell.
- * Returns nonzero if it is not: try again after some seconds.
+ * Opens all sockets anew, which events tell, if one of those in listen could not
+ * be had, since the port was in use or the address not there, and now it can; or
+ * if shim_listen_address() said so.  Returns nonzero if it still cannot: try
+ * again after some seconds.
  */
 int shim_listen_again(shim_t* s);
+
+/*
+ * An address of this machine, without a scope, has come (there) or gone.
+ * Returns nonzero if a socket was on it before it went: such a socket is of an
+ * interface that may not be there any more, even if one of the same name is.
+ * Call shim_listen_again() after some seconds then.
+ */
+int shim_listen_address(shim_t* s, char const* address, int there);
 
 /*
  * Asks for the counters of the session and the state of the DHT, which are
