@@ -4,8 +4,11 @@
  * socket.  An input is a list of packets, each a length of two bytes and so
  * many bytes; a HELLO is said before them.  The engine must go on and answer
  * whoever comes next.
+ *
+ * libFuzzer has an alarm now and then, which interrupts what waits.
  */
 
+#include <errno.h>
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
@@ -122,7 +125,7 @@ engine_host_idle(void *ctx)
 static int
 say_hello(void)
 {
-    int                 fd;
+    int                 fd, rc;
     proto_msg_t         msg;
     struct sockaddr_un  sun;
 
@@ -134,7 +137,12 @@ say_hello(void)
     fd = socket(AF_UNIX, SOCK_SEQPACKET|SOCK_CLOEXEC, 0);
 
     FUZZ_CHECK(fd != -1);
-    FUZZ_CHECK(connect(fd, (struct sockaddr *) &sun, sizeof(sun)) == 0);
+
+    do {
+        rc = connect(fd, (struct sockaddr *) &sun, sizeof(sun));
+    } while (rc == -1 && errno == EINTR);
+
+    FUZZ_CHECK(rc == 0);
 
     memset(&msg, 0, sizeof(msg));
     msg.type = PROTO_HELLO;
@@ -149,9 +157,13 @@ say_hello(void)
 static void
 say(int fd, const uint8_t *data, size_t size)
 {
+    ssize_t  n;
+
     /* the engine may have closed it for what was said before */
 
-    (void) !send(fd, data, size, MSG_NOSIGNAL);
+    do {
+        n = send(fd, data, size, MSG_NOSIGNAL);
+    } while (n == -1 && errno == EINTR);
 }
 
 
@@ -175,7 +187,7 @@ say_all(int fd, const uint8_t *data, size_t size)
 static void
 ask_health(void)
 {
-    int            fd;
+    int            fd, rc;
     ssize_t        n;
     proto_msg_t    msg;
     struct pollfd  pfd;
@@ -194,7 +206,11 @@ ask_health(void)
         pfd.fd = fd;
         pfd.events = POLLIN;
 
-        FUZZ_CHECK(poll(&pfd, 1, ANSWER_TIME) == 1);
+        do {
+            rc = poll(&pfd, 1, ANSWER_TIME);
+        } while (rc == -1 && errno == EINTR);
+
+        FUZZ_CHECK(rc == 1);
 
         n = recv(fd, packet, sizeof(packet), 0);
 
