@@ -147,6 +147,27 @@ map_extent(const map_t *map, uint64_t offset, uint64_t limit, uint32_t now,
 }
 
 
+uint32_t
+map_raise(map_t *map, uint32_t segment)
+{
+    uint32_t  generation, old, *p;
+
+    p = &map->segments[segment].generation;
+    generation = __atomic_load_n(p, __ATOMIC_SEQ_CST);
+
+    /* of a map that was cut it stays 0, though that may happen right now */
+
+    if (generation != 0) {
+        old = generation;
+        (void) __atomic_compare_exchange_n(p, &old, generation + 1, 0,
+                                           __ATOMIC_SEQ_CST,
+                                           __ATOMIC_RELAXED);
+    }
+
+    return generation;
+}
+
+
 int
 map_still(const map_t *map, const map_extent_t *extent)
 {

@@ -328,6 +328,12 @@ uint64_t map_file_size(const map_t *map, uint32_t file);
 uint64_t map_extent(const map_t *map, uint64_t offset, uint64_t limit,
     uint32_t now, map_extent_t *extent);
 
+/*
+ * What was complete of the segment is not any more, which its states say: from
+ * now on it is of another generation.  Returns the one that it was of.  Engine.
+ */
+uint32_t map_raise(map_t *map, uint32_t segment);
+
 /* Nonzero if the extent's segment is still of the extent's generation. */
 int map_still(const map_t *map, const map_extent_t *extent);
 

@@ -349,4 +349,6 @@ plain_scan_one(map_t *map, int cache, const char *root, uint32_t n)
     {
         __atomic_store_n(&map->states[i], 0, __ATOMIC_SEQ_CST);
     }
+
+    (void) map_raise(map, 0);
 }

@@ -25,6 +25,9 @@ static int scan_open(map_t *map, const char *file, const char *name);
 static int scan_read(const char *file);
 static void scan_payload(map_t *map, const scan_t *scan, DIR *dir);
 static uint32_t scan_states(map_t *map, int trusted);
+static uint32_t scan_segment(map_t *map, uint32_t segment, int trusted);
+static void scan_lost(map_t *map, uint32_t segment);
+static uint32_t scan_last(const map_t *map, uint32_t segment);
 static int scan_has_rows(void *ctx, const uint8_t *ih);
 
 
@@ -212,18 +215,37 @@ scan_payload(map_t *map, const scan_t *scan, DIR *dir)
 static uint32_t
 scan_states(map_t *map, int trusted)
 {
-    uint8_t   state;
     uint32_t  i, doubts;
 
     doubts = 0;
 
-    for (i = 0; i < map->header->piece_n; i++) {
+    for (i = 0; i < map->header->segment_n; i++) {
+
+        if (map->segments[i].charged) {
+            doubts += scan_segment(map, i, trusted);
+
+        } else {
+            scan_lost(map, i);
+        }
+    }
+
+    return doubts;
+}
+
+
+static uint32_t
+scan_segment(map_t *map, uint32_t segment, int trusted)
+{
+    uint8_t   state;
+    uint32_t  i, last, doubts;
+
+    doubts = 0;
+    last = scan_last(map, segment);
+
+    for (i = segment * map->header->pieces_per_segment; i < last; i++) {
         state = map->states[i];
 
-        if (!map->segments[i / map->header->pieces_per_segment].charged) {
-            state = 0;
-
-        } else if ((state & MAP_COMPLETE) && trusted) {
+        if ((state & MAP_COMPLETE) && trusted) {
             state = MAP_COMPLETE|MAP_CHARGED;
 
         } else if ((state & MAP_COMPLETE) || map_in_doubt(state)) {
@@ -238,6 +260,45 @@ scan_states(map_t *map, int trusted)
     }
 
     return doubts;
+}
+
+
+/*
+ * What had been complete is of another generation when it is fetched again:
+ * workers that outlived the last engine may have found its file missing.
+ */
+static void
+scan_lost(map_t *map, uint32_t segment)
+{
+    int       complete;
+    uint32_t  i, last;
+
+    complete = 0;
+    last = scan_last(map, segment);
+
+    for (i = segment * map->header->pieces_per_segment; i < last; i++) {
+        complete |= map->states[i] & MAP_COMPLETE;
+
+        __atomic_store_n(&map->states[i], 0, __ATOMIC_SEQ_CST);
+    }
+
+    if (complete) {
+        (void) map_raise(map, segment);
+    }
+}
+
+
+/*
+ * The piece after the segment's last.
+ */
+static uint32_t
+scan_last(const map_t *map, uint32_t segment)
+{
+    uint64_t  last;
+
+    last = ((uint64_t) segment + 1) * map->header->pieces_per_segment;
+
+    return (last < map->header->piece_n) ? last : map->header->piece_n;
 }
 
 

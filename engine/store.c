@@ -291,7 +291,7 @@ uint64_t
 store_evict(store_t *store, uint32_t segment, int *complete)
 {
     uint8_t         state;
-    uint32_t        i, n, first, generation, old;
+    uint32_t        i, n, first, generation;
     uint64_t        charged;
     map_segment_t  *s;
 
@@ -313,17 +313,7 @@ store_evict(store_t *store, uint32_t segment, int *complete)
         }
     }
 
-    generation = __atomic_load_n(&s->generation, __ATOMIC_SEQ_CST);
-
-    /* of a map that was cut it stays 0, though that may happen right now */
-
-    if (generation != 0) {
-        old = generation;
-        (void) __atomic_compare_exchange_n(&s->generation, &old,
-                                           generation + 1, 0,
-                                           __ATOMIC_SEQ_CST,
-                                           __ATOMIC_RELAXED);
-    }
+    generation = map_raise(&store->map, segment);
 
     charged = s->charged;
     s->charged = 0;

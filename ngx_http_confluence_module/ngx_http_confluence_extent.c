@@ -19,7 +19,7 @@ struct ngx_http_confluence_missing_s {
 };
 
 
-static ngx_int_t ngx_http_confluence_extent_find(
+static ngx_int_t ngx_http_confluence_extent_find(ngx_http_request_t *r,
     ngx_http_confluence_data_t *d, map_extent_t *extent, uint64_t *offset);
 static ngx_int_t ngx_http_confluence_extent_missing(ngx_http_request_t *r,
     ngx_http_confluence_data_t *d, map_extent_t *extent, uint64_t offset);
@@ -36,7 +36,7 @@ ngx_http_confluence_extent(ngx_http_request_t *r,
 
     for (i = 0; i < NGX_HTTP_CONFLUENCE_TRIES; i++) {
 
-        rc = ngx_http_confluence_extent_find(d, extent, &offset);
+        rc = ngx_http_confluence_extent_find(r, d, extent, &offset);
 
         if (rc != NGX_OK) {
             return rc;
@@ -85,7 +85,7 @@ ngx_http_confluence_extent_copy(ngx_http_request_t *r,
         }
     }
 
-    rc = ngx_http_confluence_extent_find(d, &extent, &offset);
+    rc = ngx_http_confluence_extent_find(r, d, &extent, &offset);
 
     if (rc != NGX_OK) {
         return rc;
@@ -110,12 +110,13 @@ ngx_http_confluence_extent_copy(ngx_http_request_t *r,
 /* What is complete at the position; not before a missing one is evicted. */
 
 static ngx_int_t
-ngx_http_confluence_extent_find(ngx_http_confluence_data_t *d,
-    map_extent_t *extent, uint64_t *offset)
+ngx_http_confluence_extent_find(ngx_http_request_t *r,
+    ngx_http_confluence_data_t *d, map_extent_t *extent, uint64_t *offset)
 {
-    off_t       end;
-    uint64_t    run;
-    ngx_msec_t  elapsed;
+    off_t                       end;
+    uint64_t                    run;
+    ngx_msec_t                  elapsed;
+    ngx_http_confluence_ctx_t  *ctx;
 
     if (!map_usable(&d->torrent->map)) {
         return NGX_DECLINED;
@@ -141,6 +142,13 @@ ngx_http_confluence_extent_find(ngx_http_confluence_data_t *d,
         || d->missing->extent.generation != extent->generation)
     {
         return NGX_OK;
+    }
+
+    ctx = ngx_http_get_module_ctx(r, ngx_http_confluence_module);
+
+    if (ngx_http_confluence_link_connection(ctx->cache->link) == NULL) {
+        /* the next engine finds out by itself */
+        d->missing->when = ngx_current_msec;
     }
 
     elapsed = ngx_current_msec - d->missing->when;

@@ -6,6 +6,7 @@
 use warnings;
 use strict;
 
+use Fcntl qw/ :flock /;
 use FindBin;
 use Test::More;
 
@@ -68,7 +69,7 @@ my $many = $c->torrent('many', piece => 32768, files => [
 my $seed = $c->seed_libtorrent([ $one, $two, $many ]);
 my $found = 0;
 
-$t->run()->plan(35);
+$t->run()->plan(42);
 
 # segments; a new worker has none of them open
 
@@ -113,6 +114,16 @@ for ('removed', 'cut', 'longer', 'a link instead') {
 		&& !-l $file, "$how: on disk");
 }
 
+# an engine that comes later than the request
+
+late($one, 'segments', "$dir/cache", segment($one, 0));
+late($many, 'files', "$dir/other", "$dir/other/files/$many->{ih}/many/b.bin",
+	'/files/');
+
+# one that takes longer than another may, which only thinks that it is there
+
+late($one, 'long', "$dir/cache", segment($one, 0), '/data', 6);
+
 # It is noticed, and what is there no more is awaited.
 
 sub damaged {
@@ -124,6 +135,41 @@ sub damaged {
 	fetched($torrent, $name, $route);
 	found(1);
 	fetched($torrent, "$name, again", $route);
+}
+
+# What was removed while nothing runs is asked for, and then the engine comes.
+
+sub late {
+	my ($torrent, $name, $cache, $file, $route, $away) = @_;
+
+	$t->stop();
+	unlink $file;
+
+	open my $lock, '<', "$cache/lock" or die "Can't open: $!\n";
+	flock($lock, LOCK_EX) or die "Can't lock: $!\n";
+
+	my $seen = () = $t->read_file('error.log') =~ /\[crit\].* open\(\)/g;
+
+	$t->run();
+
+	my $request = $c->fetch_start(url($torrent, $route));
+
+	ok(eval {
+		Test::Confluence::wait_for(sub {
+			$seen < (() = $t->read_file('error.log')
+				=~ /\[crit\].* open\(\)/g)
+		}, 10, 'noticed')
+	}, "$name: noticed without an engine");
+
+	ok(!eval {
+		Test::Confluence::wait_for(sub { $request->ended() }, $away,
+			'ended')
+	}, "$name: awaited") if $away;
+
+	close $lock;
+
+	ok($c->fetch_end($request)->{body} eq $torrent->{whole},
+		"$name: an engine that is late");
 }
 
 sub fetched {
