@@ -159,7 +159,7 @@ bool ports::available() const
 {
     std::vector<socket> const all = lacking();
 
-    return std::all_of(all.begin(),
+    return std::any_of(all.begin(),
         all.end(),
         [](socket const& s)
         {

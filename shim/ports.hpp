@@ -4,7 +4,7 @@
  * libtorrent takes another port if one is in use, and never looks back: after a
  * reload that may be only because our predecessor, or another cache's, has not
  * left yet.  So what is wrong is remembered, and looked at now and then; when
- * all of it has got free, libtorrent is made to open its sockets anew.
+ * some of it has got free, libtorrent is made to open its sockets anew.
  *
  * It also binds sockets to the interface that has the address, by its index.
  * If that is removed and one of the same name and address made, as by a VPN that
@@ -51,7 +51,7 @@ public:
     /* Whether there is something to gain: ports that we want and have not. */
     bool missing() const { return !lacking().empty(); }
 
-    /* Whether all of them can be had now. */
+    /* Whether any of them can be had now. */
     bool available() const;
 
     /* An address of the machine, without a scope, is gone. */

@@ -6,7 +6,6 @@
 use warnings;
 use strict;
 
-use Cwd qw/ abs_path /;
 use FindBin;
 use Test::More;
 
@@ -19,19 +18,20 @@ use Test::Confluence;
 select STDERR; $| = 1;
 select STDOUT; $| = 1;
 
-my $root = abs_path("$FindBin::Bin/..");
-my $build = $ENV{BUILD} || "$root/build";
-
-plan(skip_all => 'no tun devices') unless -w '/dev/net/tun';
-
 my $t = Test::Nginx->new()->has(qw/http/);
-my $c = Test::Confluence->new($t)->has('libtorrent', 'ip');
+my $c = Test::Confluence->new($t)->has('libtorrent');
+my $wire = $c->wire(100000000, 1, 0);
 
-system("make -s -C $root tools") == 0 or die "Can't make the tools\n";
+# nobody may bind to an IPv6 address for so many seconds
 
-my @wire = ("$build/tools/wire", 100000000, 1, 0);
-my $conf = $c->conf(listen => '10.98.0.1:' . Test::Confluence::free_port(),
-	utp => 'on', tcp => 'off');
+my $checked = '[fd00:97::1]:' . Test::Confluence::free_port();
+my $checks = system('ip link add ours type veth peer name theirs 2>/dev/null'
+	. ' && echo 3 >/proc/sys/net/ipv6/conf/ours/dad_transmits'
+	. ' && ip link set theirs up && ip link set ours up'
+	. ' && ip addr add fd00:97::1/64 dev ours') == 0;
+
+my $conf = $c->conf(listen => '10.98.0.1:' . Test::Confluence::free_port()
+	. ($checks ? " $checked" : ''), utp => 'on', tcp => 'off');
 
 $t->write_file_expand('nginx.conf', <<'EOF' =~ s/%%CONFLUENCE%%/$conf/r);
 
@@ -60,11 +60,17 @@ http {
 
 EOF
 
-$t->plan(4);
+$t->run()->plan(6);
+
+SKIP: {
+	skip('no veth devices', 2) unless $checks;
+
+	ok(logged(qr/listen on fd00:97::1.*Cannot assign requested address/),
+		'an address that is being checked');
+	ok(logged(qr/listening for peers on fd00:97::1 /), 'and was');
+}
 
 # the interface comes when nginx runs already
-
-$t->run();
 
 my $seed;
 
@@ -72,7 +78,7 @@ for my $name ('a.bin', 'b.bin') {
 	my $torrent = $c->torrent($name, size => 1024 * 1024, piece => 65536,
 		seed => $name);
 
-	$seed = $c->seed_libtorrent($torrent, by => \@wire, utp => 1,
+	$seed = $c->seed_libtorrent($torrent, by => $wire, utp => 1,
 		address => '10.98.0.2:' . Test::Confluence::free_port());
 
 	my $r = $c->streams({ torrent => $torrent, peers => [ $seed ] })
@@ -85,6 +91,16 @@ for my $name ('a.bin', 'b.bin') {
 
 	$seed->stop();
 	Test::Confluence::wait_for(sub { !address() }, 10, 'no interface');
+}
+
+sub logged {
+	my ($line) = @_;
+
+	return eval {
+		Test::Confluence::wait_for(sub {
+			$t->read_file('error.log') =~ $line
+		}, 20, $line)
+	};
 }
 
 sub address {

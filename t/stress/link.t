@@ -7,7 +7,6 @@
 use warnings;
 use strict;
 
-use Cwd qw/ abs_path /;
 use FindBin;
 use List::Util qw/ max /;
 use Test::More;
@@ -21,17 +20,10 @@ use Test::Confluence;
 select STDERR; $| = 1;
 select STDOUT; $| = 1;
 
-my $root = abs_path("$FindBin::Bin/../..");
-my $build = $ENV{BUILD} || "$root/build";
-
-plan(skip_all => 'no tun devices') unless -w '/dev/net/tun';
-
 my $t = Test::Nginx->new()->has(qw/http/);
-my $c = Test::Confluence->new($t)->has('libtorrent', 'ip');
+my $c = Test::Confluence->new($t)->has('libtorrent');
 
-system("make -s -C $root tools") == 0 or die "Can't make the tools\n";
-
-my @wire = ("$build/tools/wire", 20000000, 50, 10000);
+my $wire = $c->wire(20000000, 50, 10000);
 my $mb = 1024 * 1024;
 
 my $conf = $c->conf(listen => '10.98.0.1:' . Test::Confluence::free_port());
@@ -68,7 +60,7 @@ $t->plan(10);
 
 my $torrent = $c->torrent('a.bin', size => 24 * $mb, piece => 262144);
 my $port = Test::Confluence::free_port();
-my $server = $c->spawn([ @wire, '/usr/bin/python3', '-m', 'http.server',
+my $server = $c->spawn([ @$wire, '/usr/bin/python3', '-m', 'http.server',
 	'--bind', '10.98.0.2', '--directory', $torrent->{dir}, $port ]);
 Test::Confluence::wait_port("10.98.0.2:$port");
 
@@ -81,7 +73,7 @@ is($plain->{complete}, 1, 'plain download');
 
 # whoever has it behind the same line
 
-my $seed = $c->seed_libtorrent($torrent, by => \@wire,
+my $seed = $c->seed_libtorrent($torrent, by => $wire,
 	address => '10.98.0.2:' . Test::Confluence::free_port());
 
 $t->run();
@@ -111,7 +103,7 @@ cmp_ok($r->{speed}, '>', 3 * $plain->{speed}, 'hot');
 
 $seed->stop();
 $torrent = $c->torrent('b.bin', size => 48 * $mb, piece => 262144, seed => 1);
-$seed = $c->seed_libtorrent($torrent, by => \@wire,
+$seed = $c->seed_libtorrent($torrent, by => $wire,
 	address => '10.98.0.2:' . Test::Confluence::free_port());
 
 my @seeks = map { {

@@ -130,6 +130,24 @@ sub has {
 	return $self;
 }
 
+# What runs a command behind a line of so many bits per second, ms each way and
+# lost packets in a million: it has the address 10.98.0.2 there, and we 10.98.0.1
+# as long as it runs.  For tests that use Test::Confluence::Namespace.
+
+sub wire {
+	my ($self, $rate, $delay, $loss) = @_;
+
+	Test::More::plan(skip_all => 'no tun devices') unless -w '/dev/net/tun';
+	$self->has('ip');
+
+	my $root = abs_path("$tools/../..");
+
+	system("make -s -C $root tools") == 0 or die "Can't make the tools\n";
+
+	return [ ($ENV{BUILD} || "$root/build") . '/tools/wire', $rate, $delay,
+		$loss ];
+}
+
 # A port that is free for TCP and UDP, on any loopback address; below those
 # that the kernel gives to clients.
 
