@@ -71,19 +71,26 @@ adopt_segment(torrent_t *torrent, uint32_t segment, const char *from,
     map_segment_name(store->ih, segment,
                      store->map.segments[segment].generation, to, sizeof(to));
 
-    if (renameat(cache->dir, from, cache->dir, to) == -1) {
-        return errno;
-    }
-
     /*
      * The file has its name before a piece is charged, so that nobody else
-     * creates it, and its bytes before a piece is complete.
+     * creates it, and its bytes before a piece is complete.  Its old name stays
+     * until then: who dies in between leaves it to the next engine.
      */
+
+    (void) unlinkat(cache->dir, to, 0);
+
+    if (linkat(cache->dir, from, cache->dir, to, 0) == -1
+        && renameat(cache->dir, from, cache->dir, to) == -1)
+    {
+        return errno;
+    }
 
     for (i = first; i < first + n; i++) {
         (void) cache_reserve(cache, store, i, 1);
         store_state_set(store, i, MAP_COMPLETE, 0);
     }
+
+    (void) unlinkat(cache->dir, from, 0);
 
     (void) shim_have(torrent->engine->shim, torrent->id, first, n);
     reader_have(torrent, first, n);
