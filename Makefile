@@ -11,20 +11,26 @@
 #
 # SANITIZE=address,undefined   builds below build/sanitize/ with these, or with
 #                              thread
+# COVERAGE=1                   builds below build/coverage/, to count what runs
 # NGINX_SRC=dir                the tree that Debian's nginx-dev installs
 
 SANITIZE  =
-BUILD     = build$(if $(SANITIZE),/sanitize)
+COVERAGE  =
+BUILD     = build$(if $(SANITIZE),/sanitize)$(if $(COVERAGE),/coverage)
 NGINX_SRC = /usr/share/nginx/src
 DESTDIR   =
 MODULEDIR = /usr/lib/nginx/modules
 SHAREDIR  = /usr/share/nginx/modules-available
 
-ifeq ($(SANITIZE),)
 OPT       = -g -O2 -D_FORTIFY_SOURCE=2 -fstack-protector-strong
-else
+
+ifneq ($(SANITIZE),)
 OPT       = -g -O1 -fno-omit-frame-pointer -fsanitize=$(SANITIZE) \
             -fno-sanitize=vptr $(if $(filter thread,$(SANITIZE)),-Wno-tsan)
+endif
+
+ifneq ($(COVERAGE),)
+OPT       = -g -O1 --coverage -fprofile-update=atomic
 endif
 
 TORRENT   = $(shell pkg-config --cflags libtorrent-rasterbar)
@@ -87,7 +93,7 @@ $(NGINX)/configured: config config.make $(BUILD)/http.list $(BUILD)/flags.list
 	    CONFLUENCE_LIB=$(abspath $(LIB)) ./configure \
 	    "$${NGX_CONF_FLAGS[@]}" \
 	    --with-cc-opt='$(OPT) -fPIC $(CPPFLAGS) $(CFLAGS)' \
-	    --with-ld-opt='-Wl,-z,relro -Wl,-z,now -fPIC $(LDFLAGS)' \
+	    --with-ld-opt='-Wl,-z,relro -Wl,-z,now -fPIC $(if $(COVERAGE),--coverage) $(LDFLAGS)' \
 	    --add-dynamic-module=$(ROOT) > configure.log 2>&1 || \
 	    { tail -20 configure.log >&2; exit 1; }
 	touch $@

@@ -16,8 +16,13 @@ use File::Basename qw/ basename dirname /;
 ###############################################################################
 
 my $root = dirname(__FILE__) . '/..';
+my $build = $ENV{BUILD} || "$root/build";
 
 plan(skip_all => 'no make') unless grep { -x "$_/make" } split /:/, $ENV{PATH};
+
+# a finding of a sanitizer must not pass
+
+$ENV{UBSAN_OPTIONS} = 'halt_on_error=1:print_stacktrace=1';
 
 my $out = `make -s -C $root unit replay 2>&1`;
 is($?, 0, 'units built') or diag($out);
@@ -26,7 +31,7 @@ for my $source (glob "$root/t/unit/*.c") {
 	my $name = basename($source, '.c');
 
 	subtest $name => sub {
-		open my $h, '-|', "$root/build/unit/$name"
+		open my $h, '-|', "$build/unit/$name"
 			or die "Can't run $name: $!\n";
 
 		my ($n, $plan) = (0, -1);
@@ -43,6 +48,7 @@ for my $source (glob "$root/t/unit/*.c") {
 		close $h;
 
 		is($n, $plan, 'ran to its end');
+		is($?, 0, 'no error');
 	};
 }
 
@@ -52,7 +58,7 @@ for my $source (glob "$root/t/fuzz/*.c") {
 	next if $name eq 'replay';
 
 	my @seeds = glob "$root/t/fuzz/seeds/$name/*";
-	my @lines = `$root/build/replay/$name @seeds 2>&1`;
+	my @lines = `$build/replay/$name @seeds 2>&1`;
 
 	is($?, 0, "seeds of $name, ran to its end") or diag(@lines);
 	is(scalar(grep { -e } map { chomp; $_ } @lines), scalar @seeds,

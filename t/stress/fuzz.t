@@ -13,6 +13,7 @@ use File::Basename qw/ basename dirname /;
 use File::Path qw/ mkpath /;
 
 my $root = dirname(__FILE__) . '/../..';
+my $build = $ENV{BUILD} || "$root/build";
 my $seconds = $ENV{FUZZ_SECONDS} || 60;
 
 plan(skip_all => 'no clang')
@@ -26,7 +27,7 @@ for my $source (glob "$root/t/fuzz/*.c") {
 
 	next if $name eq 'replay';
 
-	my $dir = "$root/build/clang/fuzz";
+	my $dir = "$build/clang/fuzz";
 	my $corpus = "$dir/corpus/$name";
 
 	mkpath($corpus);

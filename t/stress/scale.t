@@ -55,11 +55,12 @@ $conf
 EOF
 
 my $root = "$FindBin::Bin/../..";
+my $build = $ENV{BUILD} || "$root/build";
 my $out = `make -s -C $root tools 2>&1`;
 my $built = $? == 0;
 
 my $n = $ENV{SCALE} || 10000;
-my @ih = split /\n/, `$root/build/tools/fill_cache $c->{dir}/cache $n`;
+my @ih = split /\n/, `$build/tools/fill_cache $c->{dir}/cache $n`;
 
 my $begin = time();
 $t->run()->plan(17);
@@ -68,6 +69,9 @@ ok($built, 'tools built') or diag($out);
 is(scalar @ih, $n, 'cache filled');
 healthy('started');
 diag(sprintf '%d torrents: started in %.2f s', $n, time() - $begin);
+
+my $usage = $c->tell_usage("$n torrents",
+	{ map { $_ => { memory => 0, cpu => 0 } } qw/ engine workers / });
 
 # from the cache, then with the engine
 
@@ -85,11 +89,13 @@ is($right, 2000, 'served from the cache');
 @times = sort { $a <=> $b } @times;
 diag(sprintf 'hits: median %.2f ms, 99 of 100 below %.2f ms',
 	map { $_ * 1000 } @times[1000, 1980]);
+$usage = $c->tell_usage('2000 hits', $usage);
 
 $begin = time();
 is(scalar(grep { http_get("/info?ih=$ih[$_]") =~ / 200 OK/ }
 	0 .. 999), 1000, 'loaded');
 diag(sprintf '1000 loaded in %.2f s', time() - $begin);
+$usage = $c->tell_usage('1000 loaded', $usage);
 
 like(http_get('/status'), qr/^# Torrents: 1000$/m, 'all are loaded');
 like(http_get('/status'), qr/ $n torrents, 0 segments evicted/, 'all are kept');
@@ -128,6 +134,7 @@ for my $what ('pieces', 'files') {
 		qr/ 200 OK.*Content-Length: $length\x0d/s, "$what: a file");
 	like(http_get("/info?ih=$ih"), qr/ 200 OK/, "$what: info");
 	healthy("$what: the engine goes on");
+	$usage = $c->tell_usage("$what, with what was served", $usage);
 }
 
 sub healthy {

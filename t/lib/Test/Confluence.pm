@@ -886,6 +886,45 @@ sub strays {
 	return sort @strays;
 }
 
+# What the process of the engines and the workers together take: anonymous memory
+# in KiB, and seconds of a processor since they began.
+
+sub usage {
+	my ($self) = @_;
+
+	my %usage;
+
+	for my $of ([ engine => qr/^cache manager/ ], [ workers => qr/^worker/ ]) {
+		my ($name, $re) = @$of;
+
+		for my $pid ($self->processes($re)) {
+			my ($memory) = slurp("/proc/$pid/status") =~ /^RssAnon:\s*(\d+)/m;
+			my @stat = split ' ', slurp("/proc/$pid/stat") =~ s/^.*\) //sr;
+
+			$usage{$name}{memory} += $memory;
+			$usage{$name}{cpu} += ($stat[11] + $stat[12]) / 100;
+		}
+	}
+
+	return \%usage;
+}
+
+# Prints what has come to that since.
+
+sub tell_usage {
+	my ($self, $what, $before) = @_;
+
+	my $now = $self->usage();
+
+	Test::More::diag("$what: " . join ', ', map { sprintf
+		'%s %+.1f to %.1f MiB, %.2f s of a processor', $_,
+		($now->{$_}{memory} - $before->{$_}{memory}) / 1024,
+		$now->{$_}{memory} / 1024, $now->{$_}{cpu} - $before->{$_}{cpu}
+	} sort keys %$now);
+
+	return $now;
+}
+
 # Bytes that are allocated for payload in the cache, or in the directory dir.
 
 sub used {

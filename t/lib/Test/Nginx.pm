@@ -118,7 +118,7 @@ sub check_log {
 	my @alerts = ((grep { !$expected || !/$expected/ }
 		lines_with($log, '[alert]')), @{ $self->{late} || [] });
 	my @errors = (lines_with($log, 'Sanitizer'),
-		lines_with($log, 'runtime error:'));
+		lines_with($log, 'runtime error:'), $self->valgrind_errors());
 	my $builder = Test::More->builder();
 
 	$builder->todo_start($self->{todo_alerts}) if $self->{todo_alerts};
@@ -126,6 +126,16 @@ sub check_log {
 	$builder->todo_end() if $self->{todo_alerts};
 
 	$builder->is_eq(join("\n", @errors), '', 'no sanitizer errors');
+}
+
+# Valgrind keeps the standard error that nginx begins with, and says nothing there
+# when all is well.
+
+sub valgrind_errors {
+	my ($self) = @_;
+
+	return -f "$self->{dir}/stderr"
+		? grep { /^==\d+== / } split /\n/, $self->read_file('stderr') : ();
 }
 
 # Logs are large: a regular expression looks at each line many times.
