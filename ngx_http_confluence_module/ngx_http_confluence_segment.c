@@ -228,22 +228,31 @@ static ngx_fd_t
 ngx_http_confluence_segment_open_file(ngx_http_confluence_torrent_t *torrent,
     map_extent_t *extent, u_char *name)
 {
-    ngx_fd_t                         fd;
-    ngx_err_t                        err;
+    ngx_fd_t  fd;
+
+    fd = ngx_http_confluence_segment_open_once(torrent, extent, name);
+
+    if (fd == NGX_INVALID_FILE
+        && ngx_http_confluence_segments_spare(ngx_errno))
+    {
+        fd = ngx_http_confluence_segment_open_once(torrent, extent, name);
+    }
+
+    return fd;
+}
+
+
+ngx_uint_t
+ngx_http_confluence_segments_spare(ngx_err_t err)
+{
     ngx_uint_t                       i;
     ngx_http_confluence_segments_t  *segments;
 
     segments = &ngx_http_confluence_segments;
 
-    fd = ngx_http_confluence_segment_open_once(torrent, extent, name);
-
-    if (fd != NGX_INVALID_FILE
-        || (ngx_errno != NGX_EMFILE && ngx_errno != NGX_ENFILE))
-    {
-        return fd;
+    if (err != NGX_EMFILE && err != NGX_ENFILE) {
+        return 0;
     }
-
-    err = ngx_errno;
 
     for (i = 0; i < 8 && !ngx_queue_empty(&segments->idle); i++) {
         ngx_http_confluence_segment_drop(
@@ -251,12 +260,7 @@ ngx_http_confluence_segment_open_file(ngx_http_confluence_torrent_t *torrent,
                                   ngx_http_confluence_segment_t, queue));
     }
 
-    if (i == 0) {
-        ngx_set_errno(err);
-        return NGX_INVALID_FILE;
-    }
-
-    return ngx_http_confluence_segment_open_once(torrent, extent, name);
+    return i;
 }
 
 

@@ -146,6 +146,10 @@ ngx_http_confluence_store_open(ngx_http_confluence_store_t *store,
 
     err = map_open(&t->map, (char *) store->path.data, ih);
 
+    if (ngx_http_confluence_segments_spare(err)) {
+        err = map_open(&t->map, (char *) store->path.data, ih);
+    }
+
     if (err) {
         ngx_free(t);
 

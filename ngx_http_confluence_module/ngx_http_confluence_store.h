@@ -169,6 +169,12 @@ void ngx_http_confluence_segment_release(
 /* Prepares this process. */
 void ngx_http_confluence_segments_init(ngx_log_t *log);
 
+/*
+ * For store.c: closes some descriptors that nobody uses if err, of an open(),
+ * says that there are too many.  Returns whether there are fewer now.
+ */
+ngx_uint_t ngx_http_confluence_segments_spare(ngx_err_t err);
+
 /* For store.c: the same as its functions of these names. */
 void ngx_http_confluence_segments_sweep(ngx_http_confluence_store_t *store);
 void ngx_http_confluence_segment_evicted(

@@ -65,9 +65,11 @@ EOF
 
 my ($f1, $f2, $f3) = $c->fixtures();
 my $big = $c->torrent('big.bin', size => 9000000, piece => 65536);
+my $dated = $c->torrent('dated.bin', size => 100,
+	meta => { 'creation date' => \1000000000 });
 my $seed = $c->seed_libtorrent([ $f2, $f3, $big ]);
 
-$t->run()->plan(72);
+$t->run()->plan(76);
 
 my $hundred = $f3->{whole};
 my $url = "/data?ih=$f3->{ih}&path=hundred.bin";
@@ -185,6 +187,24 @@ like(cond("If-Range: W/$etag", 'Range: bytes=0-1'), qr/ 200 /,
 	'if-range weak');
 like(cond("If-Range: $etag"), qr/ 200 /, 'if-range without range');
 
+# by date, of a torrent that has one
+
+http_post($dated->{bytes});
+my $plain = $url;
+$url = "/data?ih=$dated->{ih}";
+$seed = $c->seed_libtorrent($dated);
+$c->fetch($c->url($dated, peers => [ $seed ]));
+
+for my $at ([ 'Sun, 09 Sep 2001 01:46:40 GMT', 206 ],
+	[ 'Sunday, 09-Sep-01 01:46:40 GMT', 206 ],
+	[ 'Sun, 09 Sep 2001 01:46:41 GMT', 200 ], [ 'yesterday', 200 ])
+{
+	like(cond("If-Range: $at->[0]", 'Range: bytes=0-1'), qr/ $at->[1] /,
+		"if-range $at->[0]");
+}
+
+$url = $plain;
+
 # without validators
 
 like(http("GET /noetag$url HTTP/1.0\x0d\x0aIf-Range: \"x\"\x0d\x0a"
@@ -197,6 +217,13 @@ sub get {
 	return http('GET ' . ($uri || $url) . " HTTP/1.1\x0d\x0a"
 		. "Host: localhost\x0d\x0aConnection: close\x0d\x0a"
 		. "Range: $range\x0d\x0a\x0d\x0a");
+}
+
+sub http_post {
+	my ($body) = @_;
+
+	return http("POST /metainfo HTTP/1.0\x0d\x0aContent-Length: "
+		. length($body) . "\x0d\x0a\x0d\x0a$body");
 }
 
 sub head {

@@ -57,12 +57,21 @@ http {
             confluence upload;
             client_body_buffer_size 1k;
         }
+
+        location = /mirrored {
+            confluence upload;
+            mirror /mirror;
+        }
+
+        location = /mirror {
+            return 204;
+        }
     }
 }
 
 EOC
 
-$t->run()->plan(76);
+$t->run()->plan(79);
 
 my ($r, $info);
 
@@ -126,6 +135,22 @@ for my $path (@{ $f2->{paths} }) {
 is(ih(raw("POST /bound HTTP/1.0\x0d\x0a", form(name('fx2'), @f2))),
 	$f2->{ih}, 'bound route, small buffers');
 is(ih(chunked(form(name('fx2'), @f2), 1000)), $f2->{ih}, 'chunked');
+
+# another module has read the body before, into memory and into a file
+
+my $long = $c->torrent('long', files => [ [ 'long.bin', 300000 ] ]);
+my @long = file('long.bin', $long->{data}{'long.bin'});
+
+is(ih(raw("POST /mirrored HTTP/1.0\x0d\x0a", form(name('fx2'), @f2))),
+	$f2->{ih}, 'read before');
+
+my $mirrored = ih(raw("POST /mirrored HTTP/1.0\x0d\x0a",
+	form(name('long'), @long)));
+
+is($mirrored, ih(upload(name('long'), @long)), 'read before into a file');
+ok(http_content(http_get("/data?ih=$mirrored&path=long.bin"))
+	eq $long->{data}{'long.bin'}, 'read before into a file, served');
+
 is(ih(chunked(form(name('fx2'), @f2), 7)), $f2->{ih}, 'small chunks');
 is(ih(raw("POST /upload HTTP/1.0\x0d\x0a", "preamble\x0d\x0a"
 	. form(name('fx2'), @f2) . 'epilogue')), $f2->{ih}, 'with preamble');

@@ -6,7 +6,9 @@ use warnings;
 use strict;
 
 use FindBin;
+use Digest::SHA qw/ sha1 /;
 use IO::Select;
+use MIME::Base64 qw/ encode_base64url /;
 use Test::More;
 
 BEGIN { push @INC, "$FindBin::Bin/lib"; }
@@ -76,7 +78,7 @@ my $torrent = $c->torrent('a.bin', size => 1000000, piece => 65536);
 my $posted = $c->torrent('posted.png', size => 100000);
 my $peer = $c->seed_scripted($torrent, mode => 'hold');
 
-$t->run()->plan(37);
+$t->run()->plan(41);
 
 my $r;
 
@@ -101,6 +103,19 @@ for my $query ('nowait', 'nowait=', 'nowait=0', 'nowait=yes') {
 
 like(http_get("/metainfo?ih=$nobody&nowait=1"), qr/ 202 /,
 	'metainfo nowait');
+
+# who has the entity already needs nothing of the torrent
+
+my $known = '"' . encode_base64url(substr(sha1(pack('H*', $nobody)), 0, 12))
+	. '"';
+
+for my $value ($known, "\"x\", W/$known") {
+	$r = known($value);
+	like($r, qr/ 304 .*^ETag: \Q$known\E\x0d$/ms, '304 does not wait for the info');
+}
+
+like(known("\"x\", \"y$known\""), qr/ 504 /, 'another entity');
+like(known($known, "If-Match: *\x0d\x0a"), qr/ 504 /, 'more than one condition');
 
 # a client that goes away is noticed at once
 
@@ -198,6 +213,13 @@ is(http_content($r), $torrent->{whole}, 'all of it');
 like(http_get('/health'), qr/ 200 OK/, 'healthy');
 
 # True if nothing is to be read for a while.
+
+sub known {
+	my ($value, $more) = @_;
+
+	return http("GET /soon/data?ih=$nobody HTTP/1.0\x0d\x0a"
+		. "If-None-Match: $value\x0d\x0a" . ($more || '') . "\x0d\x0a");
+}
 
 sub silent {
 	my ($s) = @_;

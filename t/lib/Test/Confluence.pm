@@ -140,12 +140,31 @@ sub wire {
 	Test::More::plan(skip_all => 'no tun devices') unless -w '/dev/net/tun';
 	$self->has('ip');
 
+	return [ tool('wire'), $rate, $delay, $loss ];
+}
+
+# A program of ours in C, t/tools/*.c, which is built if it is not there.
+
+sub tool {
+	my ($name) = @_;
+
 	my $root = abs_path("$tools/../..");
 
 	system("make -s -C $root tools") == 0 or die "Can't make the tools\n";
 
-	return [ ($ENV{BUILD} || "$root/build") . '/tools/wire', $rate, $delay,
-		$loss ];
+	return ($ENV{BUILD} || "$root/build") . "/tools/$name";
+}
+
+# Fills the cache with n torrents that are complete before nginx starts; torrent
+# i is 16384 bytes of i and a line feed again and again, in a file "f<i>".
+# Returns the infohashes.
+
+sub fill {
+	my ($self, $n) = @_;
+
+	my $tool = tool('fill_cache');
+
+	return split /\n/, `$tool $self->{dir}/cache $n`;
 }
 
 # A port that is free for TCP and UDP, on any loopback address; below those
