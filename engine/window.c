@@ -11,7 +11,7 @@
 
 #define WINDOW_STEP      20                 /* ms from one piece to the next */
 #define WINDOW_SLACK     2                  /* times what the rate says */
-#define WINDOW_FAR       10000              /* ms; no piece is due later */
+#define WINDOW_FAR       10000              /* ms; beyond it, due in steps */
 
 
 static uint64_t window_rate(const request_t *request);
@@ -77,7 +77,7 @@ window_deadline(const request_t *request, uint32_t piece, uint32_t nth)
     at = (at - request->begin) * WINDOW_SLACK * 1000 / rate;
 
     if (at > WINDOW_FAR) {
-        at = WINDOW_FAR;
+        at = WINDOW_FAR + due;
     }
 
     return (at > due) ? at : due;

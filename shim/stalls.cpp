@@ -43,6 +43,9 @@ using std::chrono::seconds;
 constexpr seconds patience(2);
 constexpr seconds patience_within_block(8);
 
+/* What is due then, libtorrent requests by its deadline. */
+constexpr seconds horizon(1);
+
 /* How long after its deadline a piece is looked after. */
 constexpr seconds overdue(1);
 
@@ -203,6 +206,44 @@ void torrent::unstall()
 
     for (std::uint32_t const piece : stuck)
         pick_anew(piece);
+}
+
+/*
+ * What libtorrent picked for want of something more urgent waits in a queue of
+ * what it will request of a peer.  Whatever it picks by deadline, from now on,
+ * gets before that, though it may be due later.  Only a deadline that is new
+ * brings what is in the queue forward.
+ */
+void torrent::promote()
+{
+    clock::time_point const now = clock::now();
+    std::vector<std::pair<clock::time_point, std::uint32_t>> due;
+
+    if (!m_checked || m_closed || !handle.is_valid())
+        return;
+
+    for (auto const& [piece, t] : m_told)
+    {
+        if (t.deadline != clock::time_point() && t.deadline < now + horizon)
+            due.emplace_back(t.deadline, piece);
+    }
+
+    /* a deadline set on an empty list would cancel all other requests */
+    if (due.size() < 2)
+        return;
+
+    std::sort(due.begin(), due.end());
+
+    for (auto const& [deadline, piece] : due)
+    {
+        lt::piece_index_t const index(static_cast<int>(piece));
+        auto const ms = std::chrono::duration_cast<std::chrono::milliseconds>(
+            deadline - now);
+
+        handle.reset_piece_deadline(index);
+        handle.set_piece_deadline(
+            index, int(std::max<std::int64_t>(ms.count(), 0)));
+    }
 }
 
 /* A change from 0 is what makes libtorrent request at once. */

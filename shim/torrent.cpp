@@ -282,6 +282,7 @@ void torrent::tick()
         reconcile();
 
     unstall();
+    promote();
 
     abort_unwanted(clock::now() - held_linger);
 

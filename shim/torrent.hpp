@@ -163,6 +163,7 @@ private:
         std::vector<std::shared_ptr<peer>> const& all,
         clock::time_point now) const;
     void pick_anew(std::uint32_t piece);
+    void promote();
     void cancel_requests();
     void clear_deadlines(std::vector<want_table::wish>& wishes);
     bool anchor_fits(std::uint32_t piece) const;

@@ -1,3 +1,5 @@
+#include <algorithm>
+
 #include "wants.hpp"
 
 namespace shim
@@ -51,6 +53,7 @@ bool want_table::replace(shim_want_t const* const want,
         return false;
 
     ++m_round;
+    m_due.clear();
 
     for (std::uint32_t i = 0; i < n; ++i)
     {
@@ -78,11 +81,18 @@ bool want_table::replace(shim_want_t const* const want,
                     priority,
                     state::active});
             m_dirty.push_back(w.piece);
+
+            if (deadline != clock::time_point())
+                m_due.emplace_back(deadline, w.piece);
+
             continue;
         }
 
         entry& e = it->second;
         e.round = m_round;
+
+        if (deadline != clock::time_point())
+            m_due.emplace_back(deadline, w.piece);
 
         if (e.priority != priority || moved(e.deadline, deadline))
         {
@@ -91,6 +101,8 @@ bool want_table::replace(shim_want_t const* const want,
             m_dirty.push_back(w.piece);
         }
     }
+
+    keep_order();
 
     for (auto it = m_wanted.begin(); it != m_wanted.end();)
     {
@@ -108,6 +120,30 @@ bool want_table::replace(shim_want_t const* const want,
     m_last_wanted = now;
 
     return changed();
+}
+
+/*
+ * Deadlines that moved a little are not told; that alone must not bring a piece
+ * before one that is due earlier: libtorrent asks for them one after another.
+ */
+void want_table::keep_order()
+{
+    clock::time_point last = clock::time_point::min();
+
+    std::sort(m_due.begin(), m_due.end());
+
+    for (auto const& [deadline, piece] : m_due)
+    {
+        entry& e = m_wanted.find(piece)->second;
+
+        if (e.deadline < last)
+        {
+            e.deadline = std::max(deadline, last);
+            m_dirty.push_back(piece);
+        }
+
+        last = e.deadline;
+    }
 }
 
 void want_table::publishing(std::uint32_t const piece)

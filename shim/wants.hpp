@@ -24,6 +24,7 @@
 #include <cstdint>
 #include <mutex>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "storage.hpp"
@@ -112,10 +113,12 @@ public:
 private:
     wish make_wish(std::uint32_t piece) const;
     bool changed();
+    void keep_order();
 
     mutable std::mutex m_mutex;
     std::unordered_map<std::uint32_t, entry> m_wanted;
     std::vector<std::uint32_t> m_dirty;
+    std::vector<std::pair<clock::time_point, std::uint32_t>> m_due;
     clock::time_point m_last_wanted = clock::now();
     std::uint32_t m_round = 0;
     bool m_restart = false;
