@@ -84,7 +84,8 @@ for my $name (qw/ a b magnet implicit /) {
 }
 
 like(log_of('a'), qr/port=\d+/, 'our port is told');
-ok(told(qr!^/announce/a stopped\.!m), 'the end is told');
+is(scalar(grep { told(qr!^/announce/$_ stopped\.!m) } qw/ a b magnet implicit /),
+	4, 'the end is told');
 
 # overridden
 
