@@ -54,7 +54,7 @@ map_place(const map_t *map, uint64_t offset, uint64_t limit,
         place->offset = offset - f->offset;
         size = f->length;
 
-        if (f->flags & MAP_PAD_FILE) {
+        if (map_flags(f) & MAP_PAD_FILE) {
             place->file = MAP_NOWHERE;
         }
 

@@ -289,7 +289,7 @@ map_check_files(const map_t *map)
 
         end = f->offset + f->length;
 
-        if (!(h->flags & MAP_HAS_V2) || !(f->flags & MAP_PAD_FILE)) {
+        if (!(h->flags & MAP_HAS_V2) || !(map_flags(f) & MAP_PAD_FILE)) {
             whole += f->length;
         }
     }
@@ -380,18 +380,28 @@ map_retire(map_t *map)
 }
 
 
+uint32_t
+map_flags(const map_file_t *file)
+{
+    return __atomic_load_n(&file->flags, __ATOMIC_RELAXED);
+}
+
+
 void
 map_made(map_t *map, uint32_t n, int made)
 {
+    uint32_t     flags;
     map_file_t  *shared;
 
-    map->files[n].flags &= ~MAP_MADE;
-    map->files[n].flags |= made ? MAP_MADE : 0;
+    flags = map->files[n].flags & ~MAP_MADE;
+    flags |= made ? MAP_MADE : 0;
+
+    __atomic_store_n(&map->files[n].flags, flags, __ATOMIC_RELAXED);
 
     /* for the next engine */
 
     shared = (map_file_t *) ((uint8_t *) map->shared + map->header->files_off);
-    shared[n].flags = map->files[n].flags;
+    shared[n].flags = flags;
 }
 
 

@@ -170,7 +170,7 @@ typedef struct {
     uint64_t    whole_offset;       /* in the whole torrent as served */
     uint64_t    path_off;           /* from strings_off */
     uint32_t    path_len;
-    uint32_t    flags;              /* MAP_PAD_FILE, MAP_MADE */
+    uint32_t    flags;              /* map_flags() */
 } map_file_t;
 
 
@@ -275,7 +275,13 @@ int map_is_there(const map_t *map, const char *dir);
 /* Says that it is of no use any more (rule 5).  Engine. */
 void map_retire(map_t *map);
 
-/* Sets MAP_MADE of a file, or clears it.  Engine. */
+/*
+ * MAP_PAD_FILE and MAP_MADE of a file.  The second may change meanwhile: who
+ * relies on it keeps whoever calls map_made() out.
+ */
+uint32_t map_flags(const map_file_t *file);
+
+/* Sets MAP_MADE of a file, or clears it.  Engine, one thread at a time. */
 void map_made(map_t *map, uint32_t n, int made);
 
 /*

@@ -82,7 +82,7 @@ plain_charge(const store_t *store, uint32_t piece)
             break;
         }
 
-        if ((f->flags & MAP_PAD_FILE) || f->length == 0) {
+        if ((map_flags(f) & MAP_PAD_FILE) || f->length == 0) {
             continue;
         }
 
@@ -145,7 +145,7 @@ plain_make_empty(store_t *store, uint32_t piece, uint32_t generation)
             return;
         }
 
-        if (f->length != 0 || (f->flags & (MAP_PAD_FILE|MAP_MADE))) {
+        if (f->length != 0 || (map_flags(f) & (MAP_PAD_FILE|MAP_MADE))) {
             continue;
         }
 
@@ -176,7 +176,7 @@ plain_open(store_t *store, uint32_t file)
     tree_root(root, store->ih);
     f = &store->map.files[file];
 
-    if (f->flags & MAP_MADE) {
+    if (map_flags(f) & MAP_MADE) {
         return plain_open_made(store, root, file);
     }
 
@@ -254,7 +254,7 @@ plain_evict(store_t *store, uint32_t segment, uint32_t generation)
     for (i = 0; i < store->map.header->file_n; i++) {
 
         if (rc != 0 && rc != ENOENT
-            && (store->map.files[i].flags & MAP_MADE))
+            && (map_flags(&store->map.files[i]) & MAP_MADE))
         {
             /* a disk that is full of all, maybe */
             tree_remove(store->dir, root, &store->map, i);
@@ -288,7 +288,7 @@ plain_scan(map_t *map, int cache, DIR *dir, database_t *database)
         if (fd == -1) {
             map_made(map, i, 0);
 
-        } else if (!(map->files[i].flags & MAP_PAD_FILE)) {
+        } else if (!(map_flags(&map->files[i]) & MAP_PAD_FILE)) {
             plain_scan_one(map, cache, root, i);
         }
     }
@@ -322,7 +322,7 @@ plain_scan_one(map_t *map, int cache, const char *root, uint32_t n)
 
     f = &map->files[n];
 
-    if (!(f->flags & MAP_MADE)) {
+    if (!(map_flags(f) & MAP_MADE)) {
         tree_remove(cache, root, map, n);
         return;
     }

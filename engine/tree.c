@@ -249,7 +249,7 @@ tree_check(const map_t *map, char *err, size_t err_size)
 
     for (i = 0; rc == 0 && i < map->header->file_n; i++) {
 
-        if (map->files[i].flags & MAP_PAD_FILE) {
+        if (map_flags(&map->files[i]) & MAP_PAD_FILE) {
             continue;
         }
 
