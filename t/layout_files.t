@@ -189,23 +189,13 @@ is($r->{sha256}, sha256_hex($many->{data}{'a/one.bin'}), 'evicted, and back');
 
 # more than fits: it is cut where the cache is full of what is being read
 
-my $peak = 0;
-my $fetch = $c->fetch_start({ url => $c->url($large, peers => [ $seed ]),
-	timeout => 60 });
-
-until ($fetch->ended()) {
-	my $size = $c->files_used();
-	$peak = $size if $size > $peak;
-	$fetch->output();
-	select undef, undef, undef, 0.02;
-}
-
-$r = $c->fetch_end($fetch);
+$r = $c->fetch_peak({ url => $c->url($large, peers => [ $seed ]),
+	timeout => 60 }, sub { $c->files_used() });
 isnt($r->{error}, 0, 'larger than the cache, not all of it');
 cmp_ok($r->{size}, '>', 10 * $mb, 'larger than the cache, what fits');
 is($r->{body}, substr($large->{whole}, 0, $r->{size}),
 	'larger than the cache, right bytes');
-cmp_ok($peak, '<=', 16 * $mb, 'larger than the cache, the limit holds');
+cmp_ok($r->{peak}, '<=', 16 * $mb, 'larger than the cache, the limit holds');
 like($t->read_file('error.log'),
 	qr/\Q$large->{ih}\E": the cache is full of what is being read/,
 	'larger than the cache, logged');

@@ -263,7 +263,7 @@ ok($r->{body} eq substr($large->{whole}, 0, 20 * $mb),
 
 # nginx calls it an alert that a process was killed, which is what we did
 
-$t->todo_alerts();
+$c->expect_alerts(qr/exited on signal 9/);
 $t->stop();
 
 my @alerts = grep { !/exited on signal 9/ }

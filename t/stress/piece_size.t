@@ -76,23 +76,13 @@ for my $piece (16384, 16 * $mb) {
 	diag(sprintf '%s: first bytes after %s s', $name, join ' ', @first);
 	$usage = $c->tell_usage("$name, seeks", $usage);
 
-	my $peak = 0;
-	my $fetch = $c->fetch_start({ url => $url, timeout => 120 });
-
-	until ($fetch->ended()) {
-		my $used = $c->used();
-		$peak = $used if $used > $peak;
-		$fetch->output();
-		select undef, undef, undef, 0.02;
-	}
-
-	my $r = $c->fetch_end($fetch);
+	my $r = $c->fetch_peak({ url => $url, timeout => 120 });
 
 	is($r->{status}, 200, "$name, status");
 	ok($r->{body} eq $torrent->{whole}, "$name, every byte");
-	cmp_ok($peak, '<=', $limit, "$name, the limit is kept");
+	cmp_ok($r->{peak}, '<=', $limit, "$name, the limit is kept");
 	diag(sprintf '%s: %.0f MiB/s, %.1f MiB of the cache', $name,
-		$size / $mb / $r->{time}, $peak / $mb);
+		$size / $mb / $r->{time}, $r->{peak} / $mb);
 	$c->tell_usage("$name, all", $usage);
 
 	$seed->stop();

@@ -23,6 +23,7 @@ use File::Find;
 use File::Path qw/ mkpath rmtree /;
 use File::Temp qw/ tempdir /;
 use IO::Socket::INET;
+use List::Util qw/ max /;
 use POSIX qw//;
 use Scalar::Util qw/ weaken /;
 use Test::Confluence::Process;
@@ -766,6 +767,26 @@ sub fetch_start {
 	$process->{fetch} = $dir;
 
 	return $process;
+}
+
+# Fetches, and sees meanwhile how much of the cache is used, by used() or another
+# function: peak is the most of it.
+
+sub fetch_peak {
+	my ($self, $request, $used) = @_;
+
+	my $process = $self->fetch_start($request);
+	my $peak = 0;
+
+	$used ||= sub { $self->used() };
+
+	until ($process->ended()) {
+		$peak = max($peak, $used->());
+		$process->output();
+		sleep(0.02);
+	}
+
+	return { %{ $self->fetch_end($process) }, peak => $peak };
 }
 
 sub fetch_end {

@@ -121,9 +121,7 @@ sub check_log {
 		lines_with($log, 'runtime error:'), $self->valgrind_errors());
 	my $builder = Test::More->builder();
 
-	$builder->todo_start($self->{todo_alerts}) if $self->{todo_alerts};
 	$builder->is_eq(join("\n", @alerts), '', 'no alerts');
-	$builder->todo_end() if $self->{todo_alerts};
 
 	$builder->is_eq(join("\n", @errors), '', 'no sanitizer errors');
 }
@@ -155,14 +153,6 @@ sub lines_with {
 	}
 
 	return @lines;
-}
-
-sub todo_alerts {
-	my ($self, $reason) = @_;
-
-	$self->{todo_alerts} = $reason || 'alerts';
-
-	return $self;
 }
 
 # Alerts that the test brings about.
