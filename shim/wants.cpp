@@ -67,6 +67,9 @@ bool want_table::replace(shim_want_t const* const want,
         if (w.piece >= piece_n)
             continue;
 
+        if (deadline != clock::time_point())
+            m_due.emplace_back(deadline, w.piece);
+
         auto const it = m_wanted.find(w.piece);
 
         if (it == m_wanted.end())
@@ -81,18 +84,11 @@ bool want_table::replace(shim_want_t const* const want,
                     priority,
                     state::active});
             m_dirty.push_back(w.piece);
-
-            if (deadline != clock::time_point())
-                m_due.emplace_back(deadline, w.piece);
-
             continue;
         }
 
         entry& e = it->second;
         e.round = m_round;
-
-        if (deadline != clock::time_point())
-            m_due.emplace_back(deadline, w.piece);
 
         if (e.priority != priority || moved(e.deadline, deadline))
         {
@@ -134,7 +130,13 @@ void want_table::keep_order()
 
     for (auto const& [deadline, piece] : m_due)
     {
-        entry& e = m_wanted.find(piece)->second;
+        auto const it = m_wanted.find(piece);
+
+        /* the storage has it */
+        if (it == m_wanted.end())
+            continue;
+
+        entry& e = it->second;
 
         if (e.deadline < last)
         {
