@@ -39,9 +39,12 @@ COMMON    = $(OPT) -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 \
 ENGINE_CC = $(CC) -std=c11 $(COMMON) -fvisibility=hidden $(CFLAGS)
 SHIM_CXX  = $(CXX) -std=c++17 $(COMMON) $(TORRENT) $(CXXFLAGS)
 
-ENGINE    = $(sort $(wildcard engine/*.c))
-SHIM      = $(sort $(wildcard shim/*.cpp))
-HTTP      = $(sort $(wildcard ngx_http_confluence_module/*.[ch] engine/*.h))
+find      = $(sort $(shell find $(1) -name '$(2)'))
+
+ENGINE    = $(call find,engine,*.c)
+SHIM      = $(call find,shim,*.cpp)
+HTTP      = $(call find,ngx_http_confluence_module,*.[ch]) \
+            $(call find,engine,*.h)
 OBJS      = $(ENGINE:%.c=$(BUILD)/%.o) $(SHIM:%.cpp=$(BUILD)/%.o)
 
 ROOT     := $(CURDIR)
@@ -121,10 +124,11 @@ install: $(MODULE)
 check: check-style check-layers check-release
 
 check-style:
-	tools/ngx-style-check.pl \
-	    $(wildcard ngx_http_confluence_module/*.[ch] engine/*.[ch])
+	@tools/ngx-style-check.pl \
+	    $(call find,ngx_http_confluence_module engine,*.[ch])
 	@if command -v clang-format > /dev/null && test -f shim/.clang-format; \
-	then clang-format --dry-run -Werror $(wildcard shim/*.cpp shim/*.hpp); fi
+	then clang-format --dry-run -Werror \
+	    $(call find,shim,*.[ch]pp); fi
 
 check-layers:
 	tools/check-layers
@@ -136,11 +140,12 @@ analyze: $(MODULE)
 # some variables, and its build has -Werror.
 
 check-release: $(NGINX)/configured
-	@for file in $(wildcard $(ROOT)/ngx_http_confluence_module/*.c); do \
+	@for file in $(call find,$(ROOT)/ngx_http_confluence_module,*.c); do \
 	    (cd $(NGINX) && $(CC) -fsyntax-only -DNGX_DEBUG=0 -W -Wall \
 	        -Wpointer-arith -Wno-unused-parameter -Werror \
 	        $(foreach dir,core event event/modules event/quic os/unix http \
 	            http/modules http/v2,-I src/$(dir)) \
+	        $(foreach dir,$(sort $(dir $(filter ngx_%,$(HTTP)))),-I $(ROOT)/$(dir)) \
 	        -I objs -I $(ROOT) $$file) || exit 1; done
 
 # The C tests of t/unit, which t/unit.t runs: parts of the engine on their own.

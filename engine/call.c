@@ -1,5 +1,5 @@
 
-#include "call.h"
+#include "engine/call.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -7,17 +7,17 @@
 #include <string.h>
 #include <time.h>
 
-#include "debug.h"
-#include "item.h"
-#include "json.h"
-#include "layers.h"
-#include "load.h"
-#include "metainfo.h"
-#include "metrics.h"
-#include "reply.h"
-#include "status.h"
-#include "torrent.h"
-#include "upload.h"
+#include "engine/report/debug_pages.h"
+#include "engine/dht_item.h"
+#include "engine/report/status_json.h"
+#include "engine/torrent/piece_layers.h"
+#include "engine/torrent/torrent_add.h"
+#include "engine/metainfo/metainfo.h"
+#include "engine/report/metrics.h"
+#include "engine/control/reply.h"
+#include "engine/report/status_text.h"
+#include "engine/torrent/torrent.h"
+#include "engine/upload/upload.h"
 
 
 #define CALL_COMMENT  "dynamic metainfo from client"

@@ -7,7 +7,7 @@
 #define _ENGINE_CALL_H_INCLUDED_
 
 
-#include "types.h"
+#include "engine/core/types.h"
 
 
 /*

@@ -1,5 +1,5 @@
 
-#include "engine.h"
+#include "engine/engine.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -14,25 +14,25 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "call.h"
-#include "check.h"
-#include "conf.h"
-#include "fault.h"
-#include "fetch.h"
-#include "item.h"
-#include "layers.h"
-#include "lock.h"
-#include "log.h"
-#include "parts.h"
-#include "ports.h"
-#include "prune.h"
-#include "reader.h"
-#include "reply.h"
-#include "server.h"
-#include "torrent.h"
-#include "types.h"
-#include "upload.h"
-#include "watch.h"
+#include "engine/call.h"
+#include "engine/pieces/recheck.h"
+#include "engine/core/conf.h"
+#include "engine/torrent/storage_fault.h"
+#include "engine/torrent/source.h"
+#include "engine/dht_item.h"
+#include "engine/torrent/piece_layers.h"
+#include "engine/cache/dir_lock.h"
+#include "engine/core/log.h"
+#include "engine/loop.h"
+#include "engine/listen_ports.h"
+#include "engine/metainfo/metainfo_evict.h"
+#include "engine/pieces/reader.h"
+#include "engine/control/reply.h"
+#include "engine/control/conn.h"
+#include "engine/torrent/torrent.h"
+#include "engine/core/types.h"
+#include "engine/upload/upload.h"
+#include "engine/control/piece_watch.h"
 
 
 #define ENGINE_EVENTS         64

@@ -13,7 +13,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "blocklist.h"
+#include "engine/parse/blocklist.h"
 
 
 typedef struct engine_s  engine_t;

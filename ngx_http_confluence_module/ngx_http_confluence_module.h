@@ -55,9 +55,9 @@
 #include <ngx_core.h>
 #include <ngx_http.h>
 #include <engine/engine.h>
-#include "ngx_http_confluence_link.h"
-#include "ngx_http_confluence_store.h"
-#include "ngx_http_confluence_waiter.h"
+#include "ngx_http_confluence_control_link.h"
+#include "ngx_http_confluence_open_torrent.h"
+#include "ngx_http_confluence_control_request.h"
 
 
 #define NGX_HTTP_CONFLUENCE_MAX_RANGES  256

@@ -8,7 +8,7 @@
 
 #include <libtorrent/alert_types.hpp>
 
-#include "session.hpp"
+#include "shim/session.hpp"
 
 namespace
 {

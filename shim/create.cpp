@@ -9,7 +9,7 @@
 #include <libtorrent/bencode.hpp>
 #include <libtorrent/entry.hpp>
 
-#include "session.hpp"
+#include "shim/session.hpp"
 
 namespace
 {

@@ -1,4 +1,4 @@
-#include "session.hpp"
+#include "shim/session.hpp"
 
 #include <cstring>
 
@@ -6,9 +6,9 @@
 #include <libtorrent/extensions/ut_pex.hpp>
 #include <libtorrent/session_params.hpp>
 
-#include "disk.hpp"
-#include "peers.hpp"
-#include "settings.hpp"
+#include "shim/base/settings.hpp"
+#include "shim/torrent/disk.hpp"
+#include "shim/torrent/peer.hpp"
 
 namespace lt = libtorrent;
 

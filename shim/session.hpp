@@ -18,11 +18,11 @@
 #include <libtorrent/alert_types.hpp>
 #include <libtorrent/session.hpp>
 
-#include "context.hpp"
-#include "items.hpp"
-#include "ports.hpp"
-#include "sources.hpp"
-#include "torrent.hpp"
+#include "shim/base/context.hpp"
+#include "shim/base/ports.hpp"
+#include "shim/dht_item.hpp"
+#include "shim/metainfo/sources.hpp"
+#include "shim/torrent/torrent.hpp"
 
 /* A torrent as the owner thread knows it; only that thread looks at it. */
 struct shim_slot

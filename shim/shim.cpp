@@ -3,7 +3,7 @@
  * torrent.hpp, disk.hpp, wants.hpp and peers.hpp.
  */
 
-#include "shim.h"
+#include "shim/api/shim.h"
 
 #include <cassert>
 #include <cstring>
@@ -15,7 +15,7 @@
 
 #include <libtorrent/version.hpp>
 
-#include "session.hpp"
+#include "shim/session.hpp"
 
 namespace
 {

@@ -10,7 +10,7 @@
 #include <libtorrent/alert_types.hpp>
 #include <libtorrent/session_stats.hpp>
 
-#include "session.hpp"
+#include "shim/session.hpp"
 
 namespace
 {

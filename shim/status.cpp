@@ -12,7 +12,7 @@
 #include <libtorrent/peer_info.hpp>
 #include <libtorrent/torrent_status.hpp>
 
-#include "session.hpp"
+#include "shim/session.hpp"
 
 namespace
 {

@@ -8,7 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "engine/blocklist.h"
+#include "engine/parse/blocklist.h"
 #include "fuzz.h"
 
 

@@ -17,7 +17,7 @@
 #include <unistd.h>
 
 #include "engine/engine.h"
-#include "engine/proto.h"
+#include "engine/shared/proto.h"
 #include "fuzz.h"
 
 

@@ -5,7 +5,7 @@
 
 #include <string.h>
 
-#include "engine/magnet.h"
+#include "engine/parse/magnet.h"
 #include "fuzz.h"
 
 

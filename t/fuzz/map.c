@@ -8,8 +8,8 @@
 #include <stdio.h>
 #include <unistd.h>
 
-#include "engine/map.h"
-#include "engine/tree.h"
+#include "engine/shared/map.h"
+#include "engine/shared/file_tree.h"
 #include "fuzz.h"
 
 

@@ -6,7 +6,7 @@
 
 #include <string.h>
 
-#include "engine/multipart.h"
+#include "engine/parse/multipart.h"
 #include "fuzz.h"
 
 

@@ -7,7 +7,7 @@
 #include <errno.h>
 #include <string.h>
 
-#include "shim/shim.h"
+#include "shim/api/shim.h"
 #include "fuzz.h"
 
 

@@ -14,7 +14,7 @@
 
 #include <openssl/sha.h>
 
-#include "engine/cache.h"
+#include "engine/cache/cache.h"
 
 
 #define PIECE         16384

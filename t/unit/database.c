@@ -14,8 +14,8 @@
 
 #include <sqlite3.h>
 
-#include "engine/database.h"
-#include "engine/rows.h"
+#include "engine/cache/sqlite/database.h"
+#include "engine/shared/piece_db.h"
 #include "tap.h"
 
 

@@ -16,7 +16,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "engine/cache.h"
+#include "engine/cache/cache.h"
 #include "tap.h"
 
 

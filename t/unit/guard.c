@@ -13,7 +13,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "engine/guard.h"
+#include "engine/base/sigbus.h"
 #include "tap.h"
 
 

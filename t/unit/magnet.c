@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-#include "engine/magnet.h"
+#include "engine/parse/magnet.h"
 #include "tap.h"
 
 

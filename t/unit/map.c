@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "engine/map.h"
+#include "engine/shared/map.h"
 #include "tap.h"
 
 

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "engine/multipart.h"
+#include "engine/parse/multipart.h"
 #include "tap.h"
 
 
