@@ -5,9 +5,9 @@
 
 FROM debian:12 AS builder
 
-RUN apt-get update \
-    && apt-get install -y --no-install-recommends \
-        nginx nginx-dev g++ make pkg-config libtorrent-rasterbar-dev libjansson-dev libsqlite3-dev libcurl4-openssl-dev libwslay-dev libssl-dev uthash-dev
+COPY tools/packages tools/install-packages /src/tools/
+
+RUN /src/tools/install-packages build
 
 COPY . /src
 
@@ -17,11 +17,10 @@ RUN make -j"$(nproc)" -C /src \
 
 FROM debian:12-slim
 
-RUN apt-get update \
-    && apt-get install -y --no-install-recommends \
-        nginx libtorrent-rasterbar2.0 libjansson4 libsqlite3-0 libwslay1 libcurl4 \
-        ca-certificates \
-    && rm -rf /var/lib/apt/lists/* \
+COPY tools/packages tools/install-packages /tmp/
+
+RUN /tmp/install-packages image \
+    && rm -rf /var/lib/apt/lists/* /tmp/* \
     && install -d -o www-data -g www-data /var/cache/confluence
 
 COPY --from=builder /dest/ /
